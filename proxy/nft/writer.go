@@ -330,4 +330,3 @@ func (w *Writer) Describe() (string, error) {
 	}
 	return out.String(), nil
 }
-
