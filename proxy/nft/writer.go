@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -309,24 +308,4 @@ func after(key string) ([]byte, bool) {
 		}
 	}
 	return nil, false
-}
-
-// Describe lists what the kernel holds of our tables, for tests and support.
-func (w *Writer) Describe() (string, error) {
-	var out strings.Builder
-	for _, f := range []proxy.Family{proxy.IPv4, proxy.IPv6} {
-		t := &nftables.Table{Name: w.table, Family: family(f)}
-		sets, err := w.conn.GetSets(t)
-		if err != nil {
-			continue
-		}
-		for _, s := range sets {
-			elems, err := w.conn.GetSetElements(s)
-			if err != nil {
-				return "", fmt.Errorf("list elements of %s: %w", s.Name, err)
-			}
-			fmt.Fprintf(&out, "%s %s %d\n", f, s.Name, len(elems))
-		}
-	}
-	return out.String(), nil
 }

@@ -204,8 +204,11 @@ func TestBothFamilies(t *testing.T) {
 	if err := w.Sync(proxy.Plan(in)); err != nil {
 		t.Fatal("second time:", err)
 	}
-	if got, err := w.Describe(); err != nil || !strings.Contains(got, "ip6 endpoints 4\n") {
-		t.Errorf("kernel holds %s, error %v", got, err)
+	if same, err := w.Check(proxy.Plan(in)); err != nil || !same {
+		t.Errorf("kernel holds something else, error %v", err)
+	}
+	if n, err := w.count(w.fams[proxy.IPv6], proxy.SetEndpoints); n != 4 {
+		t.Errorf("kernel holds %d IPv6 endpoints, error %v", n, err)
 	}
 	for range 2 {
 		if err := w.Purge(); err != nil {
