@@ -109,9 +109,6 @@ func (p *Part) verdict(f Family, set, key string, s Shape) {
 // nodePart are the elements that follow from the configuration.
 func nodePart(c Config) Part {
 	var p Part
-	for _, a := range c.NodeIPs {
-		p.add(FamilyOf(a), SetNodeIPs, string(appendAddr(nil, a)), Value{})
-	}
 	noMasq := append(append([]netip.Prefix{}, c.PodCIDRs...), c.NoMasquerade...)
 	for _, f := range c.Families() {
 		noMasq = append(noMasq, multicast(f))

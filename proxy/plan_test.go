@@ -90,7 +90,7 @@ func renderParts(f Family, types []Type, bytes string) string {
 			parts = append(parts, map[byte]string{6: "tcp", 17: "udp", 132: "sctp"}[b[0]])
 		case TypePort:
 			parts = append(parts, fmt.Sprint(binary.BigEndian.Uint16(b)))
-		case TypeIndex:
+		case TypeNumber:
 			parts = append(parts, fmt.Sprintf("%#x", binary.NativeEndian.Uint32(b)))
 		}
 		b = b[n:]

@@ -29,18 +29,6 @@ func (f Field) String() string {
 	}[f]
 }
 
-// Via says how a packet names its service, and so how the service's identity
-// (cluster address, protocol, port) is found.
-type Via uint8
-
-const (
-	ViaClusterIP Via = iota // the destination is the identity
-	ViaVIP                  // an external address: SetIdentities
-	ViaNodePort             // a node port: SetNodeIdentities
-)
-
-func (v Via) String() string { return [...]string{"cluster-ip", "vip", "node-port"}[v] }
-
 // Scope says which of a service's endpoint lists is drawn from.
 type Scope uint8
 
@@ -52,16 +40,8 @@ const (
 func (s Scope) String() string { return [...]string{"cluster", "local"}[s] }
 
 // Offset is added to the endpoint numbers of the scope, so that both lists
-// share one map.
-func (s Scope) Offset() uint32 { return uint32(s) << 24 }
-
-// StickySet is the set that tells whether a remembered endpoint still counts.
-func (s Scope) StickySet() string {
-	if s == ScopeLocal {
-		return SetStickyLocal
-	}
-	return SetStickyCluster
-}
+// share one map. Ids of local endpoints have it as a bit.
+func (s Scope) Offset() uint32 { return uint32(s) << 31 }
 
 // The statements. Matches end the rule when they do not hold.
 type (
@@ -98,24 +78,32 @@ type (
 	Reject struct{}
 	// Drop throws the packet away.
 	Drop struct{}
-	// DNAT sends the packet to what Field has in the map Set.
+	// DNAT sends the packet to what Field has in the map Set, with the bit Mark
+	// (0 is none) set in its mark.
 	DNAT struct {
 		Field Field
 		Set   string
+		Mark  uint32
 	}
-	// Pick draws one of N endpoints and sends the connection there. With a
-	// Timeout (seconds) the draw is remembered for the client.
+	// Pick draws one of N endpoints and sends the connection there.
 	Pick struct {
-		Via     Via
+		Scope Scope
+		N     int
+	}
+	// PickSticky is Pick, and remembers the endpoint for the client for some
+	// seconds. The packet's mark carries the endpoint's id between look-ups and
+	// is Mark afterwards.
+	PickSticky struct {
 		Scope   Scope
 		N       int
 		Timeout int32
+		Mark    uint32
 	}
 	// Stick sends the client to the endpoint it had, if that still counts.
 	Stick struct {
-		Via     Via
 		Scope   Scope
 		Timeout int32
+		Mark    uint32
 	}
 )
 
@@ -134,6 +122,7 @@ func (Reject) stmt()      {}
 func (Drop) stmt()        {}
 func (DNAT) stmt()        {}
 func (Pick) stmt()        {}
+func (PickSticky) stmt()  {}
 func (Stick) stmt()       {}
 
 func not(n bool, s string) string {
@@ -167,18 +156,27 @@ func (s Unmark) String() string   { return fmt.Sprintf("meta mark set mark & ~%#
 func (Masquerade) String() string { return "masquerade fully-random" }
 func (Reject) String() string     { return "reject" }
 func (Drop) String() string       { return "drop" }
-func (s DNAT) String() string     { return fmt.Sprintf("dnat to %s map @%s", s.Field, s.Set) }
-func (s Pick) String() string {
-	out := fmt.Sprintf("dnat to identity(%s) . numgen random mod %d offset %#x map @%s",
-		s.Via, s.N, s.Scope.Offset(), SetEndpoints)
-	if s.Timeout > 0 {
-		out += fmt.Sprintf(" update @%s timeout %ds", SetAffinity, s.Timeout)
+func (s DNAT) String() string {
+	out := fmt.Sprintf("dnat to %s map @%s", s.Field, s.Set)
+	if s.Mark != 0 {
+		out = fmt.Sprintf("meta mark set mark | %#x %s", s.Mark, out)
 	}
 	return out
 }
+func (s Pick) String() string {
+	return fmt.Sprintf("dnat to %s . numgen random mod %d offset %#x map @%s", DstVIP, s.N, s.Scope.Offset(), SetEndpoints)
+}
+func (s PickSticky) String() string {
+	return fmt.Sprintf("id = %s . numgen random mod %d offset %#x map @%s; update @%s timeout %ds; mark = %#x; dnat to %s . id map @%s",
+		DstVIP, s.N, s.Scope.Offset(), SetEndpointIDs, SetAffinity, s.Timeout, s.Mark, DstVIP, SetStickyEndpoints)
+}
 func (s Stick) String() string {
-	return fmt.Sprintf("dnat to ip saddr . identity(%s) map @%s if in @%s timeout %ds",
-		s.Via, SetAffinity, s.Scope.StickySet(), s.Timeout)
+	local := ""
+	if s.Scope == ScopeLocal {
+		local = fmt.Sprintf("id & %#x != 0; ", s.Scope.Offset())
+	}
+	return fmt.Sprintf("id = ip saddr . %s map @%s; %supdate @%s timeout %ds; mark = %#x; dnat to %s . id map @%s",
+		DstVIP, SetAffinity, local, SetAffinity, s.Timeout, s.Mark, DstVIP, SetStickyEndpoints)
 }
 
 // Names of the fixed chains.
@@ -186,8 +184,8 @@ const (
 	chainServices = "services"
 	chainRefuse   = "refuse"
 	// ChainReject and ChainDrop are what refused services go to.
-	ChainReject = "reject"
-	ChainDrop   = "drop"
+	ChainReject = "refuse-reject"
+	ChainDrop   = "refuse-drop"
 )
 
 // baseChains are the chains every table has, whatever the services.
@@ -217,7 +215,6 @@ func baseChains(f Family, c Config) []Chain {
 		chain(chainServices, nil, serviceRules(c)...),
 		chain(chainRefuse, nil,
 			Rule{VMap{DstVIP, SetRefused}},
-			Rule{InSet{DstAddr, SetNodeIPs, false}, VMap{DstPort, SetRefusedPorts}},
 			Rule{InSet{DstAddr, SetClusterIPs, false}, Reject{}},
 		),
 		chain(ChainReject, nil, Rule{Reject{}}),
@@ -235,43 +232,50 @@ func earlyRules(c Config) []Rule {
 	return rules
 }
 
+// serviceRules are what every connection passes: services first, then host
+// ports, on any address of this node.
 func serviceRules(c Config) []Rule {
-	bit := c.mark()
-	rules := []Rule{
-		{InSet{DstAddr, SetClusterIPs, false}, InSet{SrcAddr, SetPodCIDRs, true}, Mark{bit}},
-		{VMap{DstVIP, SetServices}},
-		{InSet{DstAddr, SetNodeIPs, false}, VMap{DstPort, SetNodePorts}},
+	vips := DNAT{Field: DstVIP, Set: SetHostPortIPs}
+	ports := DNAT{Field: DstPort, Set: SetHostPorts}
+	rules := []Rule{{VMap{DstVIP, SetServices}}}
+	if !c.Loopback {
+		far := Loopback{Not: true}
+		return append(rules, Rule{LocalAddr{}, far, vips}, Rule{LocalAddr{}, far, ports})
 	}
-	if c.Loopback {
-		// A reply to a loopback address would never leave the pod.
-		return append(rules,
-			Rule{Loopback{Src: true}, LocalAddr{}, Mark{bit}},
-			Rule{LocalAddr{}, DNAT{DstVIP, SetHostPortIPs}},
-			Rule{LocalAddr{}, DNAT{DstPort, SetHostPorts}})
-	}
+	// A reply to a loopback address would never leave the pod.
+	hiddenVIPs, hiddenPorts := vips, ports
+	hiddenVIPs.Mark, hiddenPorts.Mark = c.mark(), c.mark()
+	near := Loopback{Src: true}
 	return append(rules,
-		Rule{LocalAddr{}, Loopback{Not: true}, DNAT{DstVIP, SetHostPortIPs}},
-		Rule{LocalAddr{}, Loopback{Not: true}, DNAT{DstPort, SetHostPorts}})
+		Rule{LocalAddr{}, near, hiddenVIPs}, Rule{LocalAddr{}, near, hiddenPorts},
+		Rule{LocalAddr{}, vips}, Rule{LocalAddr{}, ports})
 }
+
+// Masq says whose addresses are hidden from the endpoints.
+type Masq uint8
+
+const (
+	MasqNever     Masq = iota // the endpoint is on this node, so replies pass by
+	MasqOutsiders             // clients without a pod address: replies must come back to this node
+	MasqAlways                // the endpoint may be on another node
+)
+
+func (m Masq) String() string { return [...]string{"keep", "pods", "masq"}[m] }
 
 // Shape is what services that share a chain have in common.
 type Shape struct {
-	Via     Via
 	Scope   Scope
 	N       int   // endpoints to draw from; 0 draws none
 	Timeout int32 // seconds of client affinity; 0 is none
-	Masq    bool  // hide the client's address
-	Inside  bool  // clients in the cluster may use all endpoints
+	Masq    Masq
+	Inside  bool // clients in the cluster may use all endpoints
 }
 
 // Name is the chain's name.
 func (s Shape) Name() string {
-	name := fmt.Sprintf("%s-%s-%d", s.Via, s.Scope, s.N)
+	name := fmt.Sprintf("pick-%s-%d-%s", s.Scope, s.N, s.Masq)
 	if s.Timeout > 0 {
 		name += fmt.Sprintf("-sticky-%d", s.Timeout)
-	}
-	if s.Masq {
-		name += "-masq"
 	}
 	if s.Inside {
 		name += "-inside"
@@ -282,23 +286,35 @@ func (s Shape) Name() string {
 // chain makes the chain of the shape.
 func (s Shape) chain(f Family, c Config) Chain {
 	var rules []Rule
+	inside := VMap{DstVIP, SetInside}
 	if s.Inside {
-		inside := VMap{DstVIP, SetInside}
-		if s.Via == ViaNodePort {
-			inside = VMap{DstPort, SetInsideNodePorts}
-		}
 		rules = append(rules,
 			Rule{InSet{SrcAddr, SetPodCIDRs, false}, inside},
-			Rule{LocalAddr{Src: true}, Mark{c.mark()}, inside})
+			Rule{LocalAddr{Src: true}, inside})
 	}
-	if s.Masq {
-		rules = append(rules, Rule{Mark{c.mark()}})
-	}
-	if s.N > 0 && s.Timeout > 0 {
-		rules = append(rules, Rule{Stick{s.Via, s.Scope, s.Timeout}})
-	}
-	if s.N > 0 {
-		rules = append(rules, Rule{Pick{s.Via, s.Scope, s.N, s.Timeout}})
+	bit := c.mark()
+	outsider := InSet{SrcAddr, SetPodCIDRs, true}
+	switch {
+	case s.N == 0:
+	case s.Masq == MasqNever:
+		rules = append(rules, s.pick(nil, 0)...)
+	case s.Masq == MasqAlways:
+		rules = append(rules, s.pick(nil, bit)...)
+	default:
+		rules = append(rules, s.pick(Rule{outsider}, bit)...)
+		rules = append(rules, s.pick(nil, 0)...)
 	}
 	return Chain{ChainRef: ChainRef{f, s.Name()}, Rules: rules}
+}
+
+// pick makes the rules that end a chain, for packets that match.
+func (s Shape) pick(match Rule, mark uint32) []Rule {
+	rule := func(st ...Stmt) Rule { return append(append(Rule{}, match...), st...) }
+	switch {
+	case s.Timeout > 0:
+		return []Rule{rule(Stick{s.Scope, s.Timeout, mark}), rule(PickSticky{s.Scope, s.N, s.Timeout, mark})}
+	case mark != 0:
+		return []Rule{rule(Mark{mark}, Pick{s.Scope, s.N})}
+	}
+	return []Rule{rule(Pick{s.Scope, s.N})}
 }

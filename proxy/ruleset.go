@@ -4,12 +4,15 @@
 // that lead from one to the other. Nothing here touches the kernel; package
 // nft below it does.
 //
-// The layout keeps both the look-up of a packet and the change of a service
+// A service is known by every address and port that lead to it: its cluster
+// address, its load balancer's, each node address with the node port. The
+// layout keeps both the look-up of a packet and the change of a service
 // flat. A packet finds its service in one hash map by address, protocol and
 // port. The verdict names a chain that is shared by all services of the same
 // shape (so many endpoints, so long an affinity), which draws a number and
-// finds the endpoint in a second hash map by service and number. A service is
-// thus a handful of map elements, never a chain of its own.
+// finds the endpoint in a second hash map by address, protocol, port and number.
+// A service is thus a handful of map elements, never a chain of its own. Every
+// rule stays within what the nft program can list.
 package proxy
 
 import (
@@ -46,10 +49,10 @@ type Type uint8
 
 // The parts of keys and data. Each takes whole four-byte registers.
 const (
-	TypeAddr  Type = iota // an address of the table's family
-	TypeProto             // an IP protocol number
-	TypePort              // a transport port
-	TypeIndex             // the number of an endpoint within its service
+	TypeAddr   Type = iota // an address of the table's family
+	TypeProto              // an IP protocol number
+	TypePort               // a transport port
+	TypeNumber             // a number: an endpoint's place in its service, or its id
 )
 
 // SetSpec declares one set or map; every table has the same.
@@ -66,18 +69,12 @@ type SetSpec struct {
 const (
 	SetClusterIPs      = "cluster-ips"
 	SetServices        = "services"
-	SetIdentities      = "identities"
 	SetInside          = "inside"
-	SetNodeIPs         = "node-ips"
-	SetNodePorts       = "node-ports"
-	SetNodeIdentities  = "node-port-identities"
-	SetInsideNodePorts = "inside-node-ports"
 	SetEndpoints       = "endpoints"
-	SetRefused         = "refused"
-	SetRefusedPorts    = "refused-node-ports"
+	SetEndpointIDs     = "endpoint-ids"
+	SetStickyEndpoints = "sticky-endpoints"
 	SetAffinity        = "affinity"
-	SetStickyCluster   = "sticky-cluster"
-	SetStickyLocal     = "sticky-local"
+	SetRefused         = "refused"
 	SetHostPorts       = "host-ports"
 	SetHostPortIPs     = "host-port-ips"
 	SetHairpin         = "hairpin"
@@ -89,25 +86,19 @@ const (
 
 // SetSpecs lists every set of a table.
 func SetSpecs() []SetSpec {
-	addr, proto, port, index := TypeAddr, TypeProto, TypePort, TypeIndex
+	addr, proto, port, number := TypeAddr, TypeProto, TypePort, TypeNumber
 	vip, target := []Type{addr, proto, port}, []Type{addr, port}
-	nodePort := []Type{proto, port}
+	numbered := []Type{addr, proto, port, number}
 	return []SetSpec{
 		{Name: SetClusterIPs, Key: []Type{addr}},
 		{Name: SetServices, Key: vip, Verdict: true},
-		{Name: SetIdentities, Key: vip, Data: vip},
 		{Name: SetInside, Key: vip, Verdict: true},
-		{Name: SetNodeIPs, Key: []Type{addr}},
-		{Name: SetNodePorts, Key: nodePort, Verdict: true},
-		{Name: SetNodeIdentities, Key: nodePort, Data: vip},
-		{Name: SetInsideNodePorts, Key: nodePort, Verdict: true},
-		{Name: SetEndpoints, Key: []Type{addr, proto, port, index}, Data: target},
+		{Name: SetEndpoints, Key: numbered, Data: target},
+		{Name: SetEndpointIDs, Key: numbered, Data: []Type{number}},
+		{Name: SetStickyEndpoints, Key: numbered, Data: target},
+		{Name: SetAffinity, Key: []Type{addr, addr, proto, port}, Data: []Type{number}, Dynamic: true},
 		{Name: SetRefused, Key: vip, Verdict: true},
-		{Name: SetRefusedPorts, Key: nodePort, Verdict: true},
-		{Name: SetAffinity, Key: []Type{addr, addr, proto, port}, Data: target, Dynamic: true},
-		{Name: SetStickyCluster, Key: []Type{addr, proto, port, addr, port}},
-		{Name: SetStickyLocal, Key: []Type{addr, proto, port, addr, port}},
-		{Name: SetHostPorts, Key: nodePort, Data: target},
+		{Name: SetHostPorts, Key: []Type{proto, port}, Data: target},
 		{Name: SetHostPortIPs, Key: vip, Data: target},
 		{Name: SetHairpin, Key: []Type{addr, addr}},
 		{Name: SetPodCIDRs, Key: []Type{addr}, Interval: true},
@@ -178,9 +169,9 @@ func appendPort(b []byte, port uint16) []byte {
 	return append(binary.BigEndian.AppendUint16(b, port), 0, 0)
 }
 
-// appendIndex writes the number as numgen leaves it: in the machine's order.
-func appendIndex(b []byte, index uint32) []byte {
-	return binary.NativeEndian.AppendUint32(b, index)
+// appendNumber writes a number as the kernel makes it: in the machine's order.
+func appendNumber(b []byte, n uint32) []byte {
+	return binary.NativeEndian.AppendUint32(b, n)
 }
 
 func vipKey(a netip.Addr, proto uint8, port uint16) string {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"hash/fnv"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,8 +64,7 @@ type servicePort struct {
 	ip       netip.Addr
 	proto    uint8
 	port     uint16
-	nodePort uint16
-	external []netip.Addr     // load balancer and external addresses
+	external []netip.AddrPort // load balancer, external and node addresses
 	sources  []netip.Prefix   // admitted by the load balancer; none: all
 	balancer []netip.Addr     // the addresses that sources guard
 	all      []netip.AddrPort // usable endpoints of the cluster
@@ -80,12 +80,11 @@ func newServicePort(c Config, svc *corev1.Service, port corev1.ServicePort, ip n
 	list := endpointsOf(c, port, f, eps)
 	s := servicePort{
 		family: f, ip: ip, proto: protoNumber(port.Protocol), port: uint16(port.Port),
-		nodePort: uint16(port.NodePort),
-		all:      usable(list, hinted(c, list)),
-		here:     usable(list, isLocal),
-		timeout:  affinity(svc),
-		inLocal:  svc.Spec.InternalTrafficPolicy != nil && *svc.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
-		exLocal:  svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
+		all:     usable(list, hinted(c, list)),
+		here:    usable(list, isLocal),
+		timeout: affinity(svc),
+		inLocal: svc.Spec.InternalTrafficPolicy != nil && *svc.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
+		exLocal: svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 	}
 	for _, e := range list {
 		if e.local {
@@ -93,15 +92,31 @@ func newServicePort(c Config, svc *corev1.Service, port corev1.ServicePort, ip n
 		}
 	}
 	s.balancer = balancerIPs(svc, f)
-	s.external = append(s.external, s.balancer...)
-	if c.AllowExternalIPs {
-		s.external = append(s.external, parseAddrs(svc.Spec.ExternalIPs, f)...)
-	}
 	s.sources = sourceRanges(svc, f)
-	if svc.Spec.Type != corev1.ServiceTypeNodePort && svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
-		s.nodePort = 0
-	}
+	s.external = externalAddrs(c, svc, port, f, s.balancer)
 	return s
+}
+
+// externalAddrs lists how the port is reached other than by cluster address.
+// A node port is nothing but one more address and port, for each of the node's.
+func externalAddrs(c Config, svc *corev1.Service, port corev1.ServicePort, f Family, balancer []netip.Addr) []netip.AddrPort {
+	var out []netip.AddrPort
+	add := func(ips []netip.Addr, port int32) {
+		for _, ip := range ips {
+			if FamilyOf(ip) == f {
+				out = append(out, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
+			}
+		}
+	}
+	add(balancer, port.Port)
+	if c.AllowExternalIPs {
+		add(parseAddrs(svc.Spec.ExternalIPs, f), port.Port)
+	}
+	exposed := svc.Spec.Type == corev1.ServiceTypeNodePort || svc.Spec.Type == corev1.ServiceTypeLoadBalancer
+	if exposed && port.NodePort != 0 {
+		add(c.NodeIPs, port.NodePort)
+	}
+	return out
 }
 
 // affinity is how long a client keeps its endpoint, in seconds; 0 is not at all.
@@ -151,33 +166,29 @@ func sourceRanges(svc *corev1.Service, f Family) []netip.Prefix {
 }
 
 func (s servicePort) plan(p *Part) {
-	identity := vipKey(s.ip, s.proto, s.port)
-	internal, scope := s.all, ScopeCluster
-	if s.inLocal {
-		internal, scope = s.here, ScopeLocal
-	}
-	if len(internal) > 0 {
-		p.verdict(s.family, SetServices, identity, Shape{Via: ViaClusterIP, Scope: scope, N: len(internal), Timeout: s.timeout})
-	} else {
-		p.add(s.family, SetRefused, identity, Value{Goto: s.refusal(s.inLocal)})
-	}
-	for _, vip := range s.external {
-		s.planExternal(p, ViaVIP, vipKey(vip, s.proto, s.port), SetServices, SetIdentities, SetInside, SetRefused)
-	}
-	if s.nodePort != 0 {
-		s.planExternal(p, ViaNodePort, nodePortKey(s.proto, s.nodePort), SetNodePorts, SetNodeIdentities, SetInsideNodePorts, SetRefusedPorts)
+	s.planInternal(p)
+	for _, a := range s.external {
+		s.planExternal(p, vipKey(a.Addr(), s.proto, a.Port()))
 	}
 	s.planSources(p)
-	exposed := len(s.external) > 0 || s.nodePort != 0
-	if !s.inLocal || exposed {
-		s.planEndpoints(p, ScopeCluster, s.all)
-	}
-	if s.inLocal || (s.exLocal && exposed) {
-		s.planEndpoints(p, ScopeLocal, s.here)
-	}
 	for _, a := range s.hairpin {
 		p.add(s.family, SetHairpin, string(appendAddr(appendAddr(nil, a), a)), Value{})
 	}
+}
+
+// planInternal makes the way in by the cluster address.
+func (s servicePort) planInternal(p *Part) {
+	key := vipKey(s.ip, s.proto, s.port)
+	scope, eps := ScopeCluster, s.all
+	if s.inLocal {
+		scope, eps = ScopeLocal, s.here
+	}
+	if len(eps) == 0 {
+		p.add(s.family, SetRefused, key, Value{Goto: s.refusal(s.inLocal)})
+		return
+	}
+	p.verdict(s.family, SetServices, key, Shape{Scope: scope, N: len(eps), Timeout: s.timeout, Masq: MasqOutsiders})
+	s.planEndpoints(p, key, scope, eps)
 }
 
 // refusal is where traffic without an endpoint ends: rejected when there is
@@ -190,25 +201,29 @@ func (s servicePort) refusal(local bool) string {
 	return ChainReject
 }
 
-// planExternal makes one way in from outside: an external address or a node port.
-func (s servicePort) planExternal(p *Part, via Via, key, verdicts, identities, inside, refused string) {
+// planExternal makes one way in from outside: an external address or a node
+// port. With policy Local, clients in the cluster still get any endpoint: for
+// them the way in is but another name of the cluster address.
+func (s servicePort) planExternal(p *Part, key string) {
 	if len(s.all) == 0 && len(s.here) == 0 {
-		p.add(s.family, refused, key, Value{Goto: ChainReject})
+		p.add(s.family, SetRefused, key, Value{Goto: ChainReject})
 		return
 	}
-	p.add(s.family, identities, key, Value{Data: vipKey(s.ip, s.proto, s.port)})
-	whole := Shape{Via: via, Scope: ScopeCluster, N: len(s.all), Timeout: s.timeout}
+	whole := Shape{Scope: ScopeCluster, N: len(s.all), Timeout: s.timeout, Masq: MasqAlways}
 	if !s.exLocal {
-		whole.Masq = true
-		p.verdict(s.family, verdicts, key, whole)
+		p.verdict(s.family, SetServices, key, whole)
+		s.planEndpoints(p, key, ScopeCluster, s.all)
 		return
 	}
-	p.verdict(s.family, verdicts, key, Shape{Via: via, Scope: ScopeLocal, N: len(s.here), Timeout: s.timeout, Inside: true})
+	p.verdict(s.family, SetServices, key, Shape{Scope: ScopeLocal, N: len(s.here), Timeout: s.timeout, Inside: true})
+	s.planEndpoints(p, key, ScopeLocal, s.here)
 	if len(s.all) > 0 {
-		p.verdict(s.family, inside, key, whole)
+		whole.Masq = MasqOutsiders
+		p.verdict(s.family, SetInside, key, whole)
+		s.planEndpoints(p, key, ScopeCluster, s.all)
 	}
 	if len(s.here) == 0 {
-		p.add(s.family, refused, key, Value{Goto: ChainDrop})
+		p.add(s.family, SetRefused, key, Value{Goto: ChainDrop})
 	}
 }
 
@@ -226,14 +241,32 @@ func (s servicePort) planSources(p *Part) {
 	}
 }
 
-func (s servicePort) planEndpoints(p *Part, scope Scope, eps []netip.AddrPort) {
-	identity := vipKey(s.ip, s.proto, s.port)
+// planEndpoints numbers the endpoints behind one way in. With affinity the
+// numbers lead to ids, which stay the same while numbers shift, and these to
+// the endpoints.
+func (s servicePort) planEndpoints(p *Part, vip string, scope Scope, eps []netip.AddrPort) {
+	used := map[uint32]bool{}
 	for i, e := range eps {
-		target := targetData(e)
-		key := appendIndex([]byte(identity), scope.Offset()+uint32(i))
-		p.add(s.family, SetEndpoints, string(key), Value{Data: target})
-		if s.timeout > 0 {
-			p.add(s.family, scope.StickySet(), identity+target, Value{})
+		key := string(appendNumber([]byte(vip), scope.Offset()+uint32(i)))
+		if s.timeout == 0 {
+			p.add(s.family, SetEndpoints, key, Value{Data: targetData(e)})
+			continue
 		}
+		id := endpointID(e, used) | scope.Offset()
+		p.add(s.family, SetEndpointIDs, key, Value{Data: string(appendNumber(nil, id))})
+		p.add(s.family, SetStickyEndpoints, string(appendNumber([]byte(vip), id)), Value{Data: targetData(e)})
 	}
+}
+
+// endpointID is a number of 31 bits that follows from the endpoint alone,
+// unless two of one service fall together.
+func endpointID(e netip.AddrPort, used map[uint32]bool) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(targetData(e)))
+	id := h.Sum32() &^ ScopeLocal.Offset()
+	for used[id] {
+		id = (id + 1) &^ ScopeLocal.Offset()
+	}
+	used[id] = true
+	return id
 }

@@ -1,6 +1,9 @@
 package proxy
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Flow is a UDP conversation that the kernel remembers: to whom the client
 // spoke, and who answers.
@@ -38,13 +41,13 @@ func (s *staleness) touch(elems []Element) {
 			addr = 16
 		}
 		switch e.Set {
-		case SetServices, SetRefused, SetIdentities, SetHostPortIPs, SetEndpoints:
+		case SetServices, SetInside, SetRefused, SetHostPortIPs, SetEndpoints, SetEndpointIDs:
 			if e.Key[addr] == protoUDP {
 				s.touched[Ref{e.Family, SetServices, e.Key[:addr+8]}] = true
 			}
-		case SetNodePorts, SetRefusedPorts, SetNodeIdentities, SetHostPorts:
+		case SetHostPorts:
 			if e.Key[0] == protoUDP {
-				s.touched[Ref{e.Family, SetNodePorts, e.Key}] = true
+				s.touched[Ref{e.Family, SetHostPorts, e.Key}] = true
 			}
 		}
 	}
@@ -54,29 +57,18 @@ func (s *staleness) stale(f Flow) bool {
 	fam := FamilyOf(f.To.Addr())
 	vip := vipKey(f.To.Addr(), protoUDP, f.To.Port())
 	port := nodePortKey(protoUDP, f.To.Port())
-	identity := vip
-	if id, ok := s.book.value(fam, SetIdentities, vip); ok {
-		identity = id.Data
-	} else if s.book.isNode(fam, f.To.Addr()) {
-		if id, ok := s.book.value(fam, SetNodeIdentities, port); ok {
-			identity = id.Data
-		}
-	}
-	local := s.book.isNode(fam, f.To.Addr()) || f.To.Addr().IsLoopback()
-	switch {
-	case s.touched[Ref{fam, SetServices, vip}], s.touched[Ref{fam, SetServices, identity}]:
-	case local && s.touched[Ref{fam, SetNodePorts, port}]:
-	default:
+	local := f.To.Addr().IsLoopback() || slices.Contains(s.book.config.NodeIPs, f.To.Addr())
+	if !s.touched[Ref{fam, SetServices, vip}] && !(local && s.touched[Ref{fam, SetHostPorts, port}]) {
 		return false
 	}
-	return !s.book.serves(fam, identity, vip, port, local, targetData(f.From))
+	return !s.book.serves(fam, vip, port, local, targetData(f.From))
 }
 
-// serves says whether an endpoint still stands behind one of the names.
-func (b *Book) serves(f Family, identity, vip, port string, local bool, target string) bool {
+// serves says whether an endpoint still stands behind an address and port.
+func (b *Book) serves(f Family, vip, port string, local bool, target string) bool {
 	for _, scope := range []Scope{ScopeCluster, ScopeLocal} {
 		for i := uint32(0); ; i++ {
-			v, ok := b.value(f, SetEndpoints, string(appendIndex([]byte(identity), scope.Offset()+i)))
+			v, ok := b.endpoint(f, vip, scope.Offset()+i)
 			if !ok {
 				break
 			}
@@ -92,15 +84,23 @@ func (b *Book) serves(f Family, identity, vip, port string, local bool, target s
 	return ok && local && v.Data == target
 }
 
+// endpoint finds an endpoint by its number, with or without affinity.
+func (b *Book) endpoint(f Family, vip string, number uint32) (Value, bool) {
+	key := string(appendNumber([]byte(vip), number))
+	if v, ok := b.value(f, SetEndpoints, key); ok {
+		return v, true
+	}
+	id, ok := b.value(f, SetEndpointIDs, key)
+	if !ok {
+		return Value{}, false
+	}
+	return b.value(f, SetStickyEndpoints, vip+id.Data)
+}
+
 func (b *Book) value(f Family, set, key string) (Value, bool) {
 	cs := b.claims[Ref{f, set, key}]
 	if len(cs) == 0 {
 		return Value{}, false
 	}
 	return cs[0].value, true
-}
-
-func (b *Book) isNode(f Family, a netip.Addr) bool {
-	_, ok := b.value(f, SetNodeIPs, string(appendAddr(nil, a)))
-	return ok
 }

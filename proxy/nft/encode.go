@@ -62,9 +62,7 @@ func (e *encoder) stmt(s proxy.Stmt) error {
 	case proxy.Unmark:
 		e.setMark(^s.Bit, 0)
 	case proxy.Marked:
-		e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0})
-		e.and(s.Bit)
-		e.compare(expr.CmpOpNeq, make([]byte, 4))
+		e.marked(s.Bit)
 	case proxy.Masquerade:
 		e.add(&expr.Masq{FullyRandom: true})
 	case proxy.Reject:
@@ -75,11 +73,27 @@ func (e *encoder) stmt(s proxy.Stmt) error {
 		e.field(s.Field, reg0)
 		to := uint32(reg0) + 8
 		e.lookup(reg0, s.Set, to)
+		if s.Mark != 0 {
+			e.setMark(^s.Mark, s.Mark)
+		}
 		e.dnat(to)
 	case proxy.Pick:
-		e.pick(s)
+		e.number(s.N, s.Scope)
+		e.lookup(reg0, proxy.SetEndpoints, reg0)
+		e.dnat(reg0)
+	case proxy.PickSticky:
+		e.number(s.N, s.Scope)
+		e.lookup(reg0, proxy.SetEndpointIDs, reg0)
+		e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0, SourceRegister: true})
+		e.sticky(s.Timeout, s.Mark, dynsetDelete, unix.NFT_DYNSET_OP_UPDATE)
 	case proxy.Stick:
-		e.stick(s)
+		e.field(proxy.DstVIP, e.addr(true, reg0))
+		e.lookup(reg0, proxy.SetAffinity, reg0)
+		e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0, SourceRegister: true})
+		if s.Scope == proxy.ScopeLocal {
+			e.marked(s.Scope.Offset())
+		}
+		e.sticky(s.Timeout, s.Mark, unix.NFT_DYNSET_OP_UPDATE)
 	default:
 		return fmt.Errorf("encode statement %q: unknown type %T", s, s)
 	}
@@ -200,55 +214,47 @@ func (e *encoder) dnat(reg uint32) {
 	})
 }
 
-// identity loads the service's identity at reg, and returns the next register.
-func (e *encoder) identity(v proxy.Via, reg uint32) uint32 {
-	switch v {
-	case proxy.ViaVIP:
-		e.field(proxy.DstVIP, reg)
-		e.lookup(reg, proxy.SetIdentities, reg)
-	case proxy.ViaNodePort:
-		e.field(proxy.DstPort, reg)
-		e.lookup(reg, proxy.SetNodeIdentities, reg)
-	default:
-		e.field(proxy.DstVIP, reg)
+func (e *encoder) marked(bit uint32) {
+	e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0})
+	e.and(bit)
+	e.compare(expr.CmpOpNeq, make([]byte, 4))
+}
+
+// number loads destination, protocol, port and a drawn number.
+func (e *encoder) number(n int, s proxy.Scope) {
+	next := e.field(proxy.DstVIP, reg0)
+	e.add(&expr.Numgen{Register: next, Modulus: uint32(n), Type: unix.NFT_NG_RANDOM, Offset: s.Offset()})
+}
+
+// sticky ends a rule that has put an endpoint's id into the mark: it finds the
+// endpoint or leaves the rule, remembers the id for the client, gives the
+// packet its proper mark and sends it.
+//
+// Going by the mark, rather than from register to register, is what the nft
+// program needs to be able to list the rule.
+func (e *encoder) sticky(timeout int32, mark uint32, ops ...uint32) {
+	next := e.field(proxy.DstVIP, reg0)
+	e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: next})
+	e.lookup(reg0, proxy.SetStickyEndpoints, reg0)
+	key := reg0 + e.words + 1
+	id := e.field(proxy.DstVIP, e.addr(true, key))
+	e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: id})
+	for _, op := range ops {
+		e.remember(op, key, id, timeout)
 	}
-	return reg + e.words + 2
+	e.add(&expr.Immediate{Register: id, Data: binaryutil.NativeEndian.PutUint32(mark)},
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: id, SourceRegister: true})
+	e.dnat(reg0)
 }
 
-// pick lays out: client, identity, number; the endpoint then takes the place
-// of the number, so that client and identity stay in front as the affinity key.
-func (e *encoder) pick(s proxy.Pick) {
-	ident := reg0 + e.words
-	next := e.identity(s.Via, ident)
-	e.add(&expr.Numgen{Register: next, Modulus: uint32(s.N), Type: unix.NFT_NG_RANDOM, Offset: s.Scope.Offset()})
-	e.lookup(ident, proxy.SetEndpoints, next)
-	if s.Timeout > 0 {
-		e.addr(true, reg0)
-		// An update keeps an old element's data, so a stale one goes first.
-		e.remember(dynsetDelete, next, 0)
-		e.remember(unix.NFT_DYNSET_OP_UPDATE, next, s.Timeout)
-	}
-	e.dnat(next)
-}
-
-// stick lays out: client, identity, endpoint. Identity and endpoint together
-// are the key of the set of endpoints that still count.
-func (e *encoder) stick(s proxy.Stick) {
-	e.addr(true, reg0)
-	ident := reg0 + e.words
-	next := e.identity(s.Via, ident)
-	e.lookup(reg0, proxy.SetAffinity, next)
-	e.add(&expr.Lookup{SourceRegister: ident, SetName: s.Scope.StickySet()})
-	e.remember(unix.NFT_DYNSET_OP_UPDATE, next, s.Timeout)
-	e.dnat(next)
-}
-
-// dynsetDelete is NFT_DYNSET_OP_DELETE.
+// dynsetDelete is NFT_DYNSET_OP_DELETE. An update keeps the data of an element
+// that exists, so a stale one has to go first.
 const dynsetDelete = 2
 
-func (e *encoder) remember(op int, data uint32, seconds int32) {
-	e.add(&expr.Dynset{
-		SrcRegKey: reg0, SrcRegData: data, SetName: proxy.SetAffinity,
-		Operation: uint32(op), Timeout: time.Duration(seconds) * time.Second,
-	})
+func (e *encoder) remember(op, key, data uint32, seconds int32) {
+	d := &expr.Dynset{SrcRegKey: key, SrcRegData: data, SetName: proxy.SetAffinity, Operation: op}
+	if op != dynsetDelete {
+		d.Timeout = time.Duration(seconds) * time.Second
+	}
+	e.add(d)
 }

@@ -194,7 +194,7 @@ func datatype(f proxy.Family, parts []proxy.Type) nftables.SetDatatype {
 			types = append(types, nftables.TypeInetProto)
 		case proxy.TypePort:
 			types = append(types, nftables.TypeInetService)
-		case proxy.TypeIndex:
+		case proxy.TypeNumber:
 			types = append(types, nftables.TypeMark)
 		}
 	}

@@ -3,6 +3,7 @@ package nft
 import (
 	"errors"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -207,12 +208,45 @@ func TestBothFamilies(t *testing.T) {
 	if same, err := w.Check(proxy.Plan(in)); err != nil || !same {
 		t.Errorf("kernel holds something else, error %v", err)
 	}
-	if n, err := w.count(w.fams[proxy.IPv6], proxy.SetEndpoints); n != 4 {
+	if n, err := w.count(w.fams[proxy.IPv6], proxy.SetStickyEndpoints); n != 8 {
 		t.Errorf("kernel holds %d IPv6 endpoints, error %v", n, err)
 	}
 	for range 2 {
 		if err := w.Purge(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestListable has the nft program list every rule: an administrator's tool
+// must not stumble over our tables (older versions abort on what they cannot
+// put into words).
+func TestListable(t *testing.T) {
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		t.Skip("the nft program is not installed")
+	}
+	l := newLab(t)
+	w := l.writer()
+	c := config()
+	c.NodeIPs = append(c.NodeIPs, netip.MustParseAddr("2001:db8::1"))
+	in := world()
+	in.Config = c
+	six := service("six", "fd00:96::1", func(s *corev1.Service) {
+		sticky(s)
+		s.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	})
+	eps := slice("six", "fd00:77::11", "fd00:77::12")
+	eps.AddressType = discoveryv1.AddressTypeIPv6
+	in.Services, in.Slices = append(in.Services, six), append(in.Slices, eps)
+	if err := w.Sync(proxy.Plan(in)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"list", "ruleset"}, {"-j", "list", "ruleset"}} {
+		l.in(l.node, func() error {
+			out, err := exec.Command(nft, args...).CombinedOutput()
+			t.Logf("%s", out)
+			return err
+		})
 	}
 }
