@@ -97,7 +97,7 @@ func (z *Zone) WithoutNamespace(name string) *Zone {
 // WithService adds or replaces a service with all its endpoint slices.
 func (z *Zone) WithService(svc *corev1.Service, eps []*discoveryv1.EndpointSlice) *Zone {
 	key := svc.Namespace + "/" + svc.Name
-	n := z.WithoutService(svc.Namespace, svc.Name)
+	n := z.WithoutService(svc.Namespace, svc.Name).next()
 	s := newService(z.domain, svc, eps)
 	if s == nil {
 		return n
@@ -111,14 +111,14 @@ func (z *Zone) WithService(svc *corev1.Service, eps []*discoveryv1.EndpointSlice
 	return n
 }
 
-// WithoutService removes a service.
+// WithoutService removes a service; without such a service it is the zone itself.
 func (z *Zone) WithoutService(namespace, name string) *Zone {
 	key := namespace + "/" + name
-	n := z.next()
 	s, ok := z.services.get(key)
 	if !ok {
-		return n
+		return z
 	}
+	n := z.next()
 	n.services = z.services.without(key)
 	for _, p := range s.pointers() {
 		addr := string(p.addr.AsSlice())

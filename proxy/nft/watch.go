@@ -21,22 +21,33 @@ const (
 	Lost
 )
 
-// Watch reports each transaction in which somebody other than the writer
-// touched its tables, until the context ends. It takes the kernel's events
-// apart only as far as the table's name. Call it before the first Sync, in its
-// own goroutine; report must not block for long.
-func Watch(ctx context.Context, w *Writer, netns int, report func(Disturbance)) error {
+// Watch is a subscription to the kernel's nftables events. It takes them apart
+// only as far as the table's name.
+type Watch struct {
+	w    *Writer
+	conn *netlink.Conn
+}
+
+// NewWatch subscribes: from now on no change by others goes unnoticed.
+func NewWatch(w *Writer, netns int) (*Watch, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: netns, Groups: 1 << (unix.NFNLGRP_NFTABLES - 1)})
 	if err != nil {
-		return fmt.Errorf("subscribe to nftables events: %w", err)
+		return nil, fmt.Errorf("subscribe to nftables events: %w", err)
 	}
-	defer c.Close()
 	// Best effort: with less room, a burst only leads to a check.
 	_ = c.SetReadBuffer(16 << 20)
-	stop := context.AfterFunc(ctx, func() { c.Close() })
+	return &Watch{w, c}, nil
+}
+
+// Run reports each transaction in which somebody other than the writer touched
+// its tables, until the context ends; then it closes the subscription. report
+// must not block for long.
+func (x *Watch) Run(ctx context.Context, report func(Disturbance)) error {
+	defer x.conn.Close()
+	stop := context.AfterFunc(ctx, func() { x.conn.Close() })
 	defer stop()
 	for {
-		msgs, err := c.Receive()
+		msgs, err := x.conn.Receive()
 		switch {
 		case ctx.Err() != nil || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed):
 			return nil
@@ -44,7 +55,7 @@ func Watch(ctx context.Context, w *Writer, netns int, report func(Disturbance)) 
 			report(Lost)
 		case err != nil:
 			return fmt.Errorf("receive nftables events: %w", err)
-		case w.disturbed(msgs):
+		case x.w.disturbed(msgs):
 			report(Changed)
 		}
 	}

@@ -20,27 +20,14 @@ func TestWatch(t *testing.T) {
 	seen := make(chan Disturbance, 16)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	// A change of ours after each of theirs comes only after it is seen.
-	go func() { done <- Watch(ctx, w, int(l.node), func(d Disturbance) { seen <- d }) }()
-	other, err := nftables.New(nftables.WithNetNSFd(int(l.node)))
+	watch, err := NewWatch(w, int(l.node))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The watch listens once it reports a table of our name.
-	for listening := false; !listening; {
-		other.AddTable(&nftables.Table{Name: "skiff-lab", Family: nftables.TableFamilyIPv4, Flags: 1})
-		if err := other.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		other.DelTable(&nftables.Table{Name: "skiff-lab", Family: nftables.TableFamilyIPv4})
-		if err := other.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-seen:
-			listening = true
-		case <-time.After(20 * time.Millisecond):
-		}
+	go func() { done <- watch.Run(ctx, func(d Disturbance) { seen <- d }) }()
+	other, err := nftables.New(nftables.WithNetNSFd(int(l.node)))
+	if err != nil {
+		t.Fatal(err)
 	}
 	in := world()
 	plan := proxy.Plan(in)
@@ -55,12 +42,19 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		plan = next
-		// Events come in order: a foreign table's creation is not ours to
-		// report, a flush is; so the first report must follow the flush.
-		other.AddTable(&nftables.Table{Name: "stranger", Family: nftables.TableFamilyIPv4})
+		// Events come in order. A stranger's table of our name, in the other
+		// family, is reported; were our own changes too, they would come first.
+		marker := &nftables.Table{Name: "skiff-lab", Family: nftables.TableFamilyIPv6}
+		other.AddTable(marker)
 		if err := other.Flush(); err != nil {
 			t.Fatal(err)
 		}
+		<-seen
+		other.DelTable(marker)
+		if err := other.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		<-seen
 		if n := len(seen); n != 0 {
 			t.Errorf("round %d: %d reports of our own changes", round, n)
 		}
