@@ -24,8 +24,9 @@ const (
 // Watch is a subscription to the kernel's nftables events. It takes them apart
 // only as far as the table's name.
 type Watch struct {
-	w    *Writer
-	conn *netlink.Conn
+	w     *Writer
+	conn  *netlink.Conn
+	dirty bool // the transaction being read touches our table
 }
 
 // NewWatch subscribes: from now on no change by others goes unnoticed.
@@ -36,7 +37,7 @@ func NewWatch(w *Writer, netns int) (*Watch, error) {
 	}
 	// Best effort: with less room, a burst only leads to a check.
 	_ = c.SetReadBuffer(16 << 20)
-	return &Watch{w, c}, nil
+	return &Watch{w: w, conn: c}, nil
 }
 
 // Run reports each transaction in which somebody other than the writer touched
@@ -52,32 +53,48 @@ func (x *Watch) Run(ctx context.Context, report func(Disturbance)) error {
 		case ctx.Err() != nil || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed):
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
+			x.dirty = false
 			report(Lost)
 		case err != nil:
 			return fmt.Errorf("receive nftables events: %w", err)
-		case x.w.disturbed(msgs):
-			report(Changed)
+		}
+		for _, m := range msgs {
+			if x.ends(m) {
+				report(Changed)
+			}
 		}
 	}
 }
 
-// disturbed says whether one of the events is about our table and not by us.
-func (w *Writer) disturbed(msgs []netlink.Message) bool {
-	for _, m := range msgs {
-		if m.Header.PID == w.port || m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES ||
-			m.Header.Type&0xff == unix.NFT_MSG_NEWGEN || len(m.Data) < 4 {
-			continue
-		}
-		attrs, err := netlink.UnmarshalAttributes(m.Data[4:])
-		if err != nil {
-			continue
-		}
-		for _, a := range attrs {
-			// The table's name is attribute 1 of tables, chains, rules, sets
-			// and elements alike.
-			if a.Type == unix.NFTA_TABLE_NAME && string(a.Data) == w.table+"\x00" {
-				return true
-			}
+// ends says whether the event ends a transaction of others that touched our
+// table. The kernel sends a transaction's changes first, its end last.
+func (x *Watch) ends(m netlink.Message) bool {
+	if m.Header.PID == x.w.port || m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES {
+		return false
+	}
+	if m.Header.Type&0xff != unix.NFT_MSG_NEWGEN {
+		x.dirty = x.dirty || x.w.concerns(m)
+		return false
+	}
+	dirty := x.dirty
+	x.dirty = false
+	return dirty
+}
+
+// concerns says whether an event is about our table.
+func (w *Writer) concerns(m netlink.Message) bool {
+	if len(m.Data) < 4 {
+		return false
+	}
+	attrs, err := netlink.UnmarshalAttributes(m.Data[4:])
+	if err != nil {
+		return false
+	}
+	for _, a := range attrs {
+		// The table's name is attribute 1 of tables, chains, rules, sets and
+		// elements alike.
+		if a.Type == unix.NFTA_TABLE_NAME && string(a.Data) == w.table+"\x00" {
+			return true
 		}
 	}
 	return false
