@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -163,14 +164,30 @@ func (w *World) Apply(docs string) {
 		if info.Namespaced && obj.GetNamespace() == "" {
 			obj.SetNamespace("default")
 		}
+		w.keep(info, obj, strings.Contains(doc, "\nstatus:"))
 		w.Put(info, obj)
+	}
+}
+
+// keep takes over from the stored object what a user's update leaves: the
+// annotations, and the status unless the document has one.
+func (w *World) keep(info *resource.Info, obj resource.Object, hasStatus bool) {
+	e := w.View().Entry(info, view.KeyOf(obj))
+	if e == nil {
+		return
+	}
+	if obj.GetAnnotations() == nil {
+		obj.SetAnnotations(maps.Clone(e.Object.GetAnnotations()))
+	}
+	if !hasStatus && info.CopyStatus != nil {
+		info.CopyStatus(obj, e.Object.DeepCopyObject().(resource.Object))
 	}
 }
 
 // Kubelet acts as every node: pods are bound and become ready, those being
 // deleted are gone.
 func (w *World) Kubelet() {
-	for pod := range view.List(w.View(), resource.Pods, "") {
+	for _, pod := range slices.Collect(view.List(w.View(), resource.Pods, "")) {
 		if pod.DeletionTimestamp != nil {
 			w.Remove(resource.Pods.Info, view.KeyOf(pod))
 			continue
