@@ -10,6 +10,11 @@ import (
 // ConfigMaps is the kind ConfigMap.
 var ConfigMaps = Define(Kind[*corev1.ConfigMap]{
 	Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Short: []string{"cm"}, Namespaced: true,
+	Default: func(c *corev1.ConfigMap) {
+		if c.Data == nil {
+			c.Data = map[string]string{}
+		}
+	},
 	Validate: validateConfigMap,
 	Columns: []Column[*corev1.ConfigMap]{
 		nameColumn[*corev1.ConfigMap](),

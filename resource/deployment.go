@@ -3,12 +3,14 @@ package resource
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Deployments is the kind Deployment.
 var Deployments = Define(Kind[*appsv1.Deployment]{
 	Group: "apps", Version: "v1", Kind: "Deployment", Resource: "deployments", Short: []string{"deploy"},
 	Categories: []string{"all"}, Namespaced: true,
+	Default: defaultDeployment,
 	// Annotations count as asked for: they are copied to the replica sets.
 	Spec: func(d *appsv1.Deployment) any {
 		return &appsv1.Deployment{Spec: d.Spec, ObjectMeta: metav1.ObjectMeta{Annotations: d.Annotations}}
@@ -21,3 +23,17 @@ var Deployments = Define(Kind[*appsv1.Deployment]{
 		Selector: func(d *appsv1.Deployment) string { return selectorText(d.Spec.Selector) },
 	},
 })
+
+func defaultDeployment(d *appsv1.Deployment) {
+	setIfNil(&d.Spec.Replicas, 1)
+	setIfNil(&d.Spec.RevisionHistoryLimit, 10)
+	setIfNil(&d.Spec.ProgressDeadlineSeconds, 600)
+	strategy := &d.Spec.Strategy
+	setIfEmpty(&strategy.Type, appsv1.RollingUpdateDeploymentStrategyType)
+	if strategy.Type == appsv1.RollingUpdateDeploymentStrategyType {
+		setIfNil(&strategy.RollingUpdate, appsv1.RollingUpdateDeployment{})
+		setIfNil(&strategy.RollingUpdate.MaxUnavailable, intstr.FromString("25%"))
+		setIfNil(&strategy.RollingUpdate.MaxSurge, intstr.FromString("25%"))
+	}
+	defaultPodSpec(&d.Spec.Template.Spec)
+}

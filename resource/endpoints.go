@@ -6,4 +6,13 @@ import corev1 "k8s.io/api/core/v1"
 var Endpoints = Define(Kind[*corev1.Endpoints]{
 	Version: "v1", Kind: "Endpoints", Resource: "endpoints", Short: []string{"ep"},
 	Namespaced: true, Prefix: "services/endpoints",
+	Default: defaultEndpoints,
 })
+
+func defaultEndpoints(e *corev1.Endpoints) {
+	for _, subset := range e.Subsets {
+		for i := range subset.Ports {
+			setIfEmpty(&subset.Ports[i].Protocol, corev1.ProtocolTCP)
+		}
+	}
+}

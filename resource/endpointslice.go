@@ -1,6 +1,7 @@
 package resource
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -9,6 +10,7 @@ import (
 var EndpointSlices = Define(Kind[*discoveryv1.EndpointSlice]{
 	Group: "discovery.k8s.io", Version: "v1", Kind: "EndpointSlice", Resource: "endpointslices",
 	Namespaced: true,
+	Default:    defaultEndpointSlice,
 	Spec:       endpointSliceSpec,
 	Indexes:    map[string]func(*discoveryv1.EndpointSlice) []string{EndpointSliceServiceIndex: endpointSliceService},
 })
@@ -31,5 +33,12 @@ func endpointSliceSpec(s *discoveryv1.EndpointSlice) any {
 	return &discoveryv1.EndpointSlice{
 		AddressType: s.AddressType, Endpoints: s.Endpoints, Ports: s.Ports,
 		ObjectMeta: metav1.ObjectMeta{Labels: s.Labels},
+	}
+}
+
+func defaultEndpointSlice(s *discoveryv1.EndpointSlice) {
+	for i := range s.Ports {
+		setIfNil(&s.Ports[i].Name, "")
+		setIfNil(&s.Ports[i].Protocol, corev1.ProtocolTCP)
 	}
 }

@@ -11,8 +11,9 @@ import (
 var ReplicaSets = Define(Kind[*appsv1.ReplicaSet]{
 	Group: "apps", Version: "v1", Kind: "ReplicaSet", Resource: "replicasets", Short: []string{"rs"},
 	Categories: []string{"all"}, Namespaced: true,
-	Spec:   func(r *appsv1.ReplicaSet) any { return &r.Spec },
-	Status: func(to, from *appsv1.ReplicaSet) { to.Status = from.Status },
+	Default: defaultReplicaSet,
+	Spec:    func(r *appsv1.ReplicaSet) any { return &r.Spec },
+	Status:  func(to, from *appsv1.ReplicaSet) { to.Status = from.Status },
 	Scale: &Scale[*appsv1.ReplicaSet]{
 		Spec:     func(r *appsv1.ReplicaSet) int32 { return replicas(r.Spec.Replicas) },
 		SetSpec:  func(r *appsv1.ReplicaSet, n int32) { r.Spec.Replicas = &n },
@@ -40,4 +41,9 @@ func selectorText(s *metav1.LabelSelector) string {
 		return ""
 	}
 	return selector.String()
+}
+
+func defaultReplicaSet(r *appsv1.ReplicaSet) {
+	setIfNil(&r.Spec.Replicas, 1)
+	defaultPodSpec(&r.Spec.Template.Spec)
 }
