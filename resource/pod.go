@@ -11,8 +11,11 @@ var Pods = Define(Kind[*corev1.Pod]{
 	Version: "v1", Kind: "Pod", Resource: "pods", Short: []string{"po"},
 	Categories: []string{"all"}, Namespaced: true,
 	Default: defaultPod,
+	Prepare: preparePod,
+	Delete:  deletePod,
 	Spec:    func(p *corev1.Pod) any { return &p.Spec },
 	Status:  func(to, from *corev1.Pod) { to.Status = from.Status },
+	Columns: podColumns,
 	Fields:  podFields,
 	Indexes: map[string]func(*corev1.Pod) []string{PodNodeIndex: podNode},
 })

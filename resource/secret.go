@@ -6,6 +6,12 @@ import corev1 "k8s.io/api/core/v1"
 var Secrets = Define(Kind[*corev1.Secret]{
 	Version: "v1", Kind: "Secret", Resource: "secrets", Namespaced: true,
 	Default: defaultSecret,
+	Columns: []Column[*corev1.Secret]{
+		nameColumn[*corev1.Secret](),
+		column("Type", corev1.Secret{}.SwaggerDoc()["type"], func(s *corev1.Secret) any { return string(s.Type) }),
+		column("Data", corev1.Secret{}.SwaggerDoc()["data"], func(s *corev1.Secret) any { return int64(len(s.Data)) }),
+		ageColumn[*corev1.Secret](),
+	},
 	Fields: map[string]func(*corev1.Secret) string{
 		"type": func(s *corev1.Secret) string { return string(s.Type) },
 	},

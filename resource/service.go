@@ -10,6 +10,8 @@ var Services = Define(Kind[*corev1.Service]{
 	Version: "v1", Kind: "Service", Resource: "services", Short: []string{"svc"},
 	Categories: []string{"all"}, Namespaced: true, Prefix: "services/specs",
 	Default: defaultService,
+	Prepare: prepareService,
+	Columns: serviceColumns,
 	Status:  func(to, from *corev1.Service) { to.Status = from.Status },
 	Fields: map[string]func(*corev1.Service) string{
 		"spec.clusterIP": func(s *corev1.Service) string { return s.Spec.ClusterIP },
