@@ -39,7 +39,6 @@ func runKubectl(args []string) int {
 	command := kubectl.NewDefaultKubectlCommandWithArgs(kubectl.KubectlOptions{
 		PluginHandler: kubectl.NewDefaultPluginHandler([]string{"kubectl"}),
 		Arguments:     args,
-		ConfigFlags:   kubectl.DefaultConfigFlags().WithWarningPrinter(streams),
 		IOStreams:     streams,
 	})
 	command.SetArgs(args[1:])
