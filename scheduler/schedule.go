@@ -165,15 +165,17 @@ func (c *Core) reject(n *snapshot.Node) (*plugin.Filter, []plugin.Reason) {
 	return nil, nil
 }
 
-// Fits tells whether the pod fits that node.
-func (c *Core) Fits(s *snapshot.Snapshot, pod *snapshot.Pod, n *snapshot.Node) bool {
+// Fits tells whether the pod fits any of those nodes.
+func (c *Core) Fits(s *snapshot.Snapshot, pod *snapshot.Pod, nodes []*snapshot.Node) bool {
 	var d Decision
 	only, ok := c.prepare(s, pod, &d)
-	if !ok || only != nil && !slices.Contains(only, n.Name) {
-		return false
-	}
-	by, _ := c.reject(n)
-	return by == nil
+	return ok && slices.ContainsFunc(nodes, func(n *snapshot.Node) bool {
+		if only != nil && !slices.Contains(only, n.Name) {
+			return false
+		}
+		by, _ := c.reject(n)
+		return by == nil
+	})
 }
 
 // enoughNodes is how many fitting nodes are found before they are scored, of
