@@ -53,6 +53,9 @@ func (l *loop) reset(v *view.View) {
 	for n := range view.List(v, resource.Nodes, "") {
 		l.snap.SetNode(n)
 	}
+	for ns := range view.List(v, resource.Namespaces, "") {
+		l.snap.SetNamespace(ns.Name, ns.Labels)
+	}
 	for it := range l.queue.All() {
 		pod, ok := view.Get(v, resource.Pods, it.Pod.Key.Namespace, it.Pod.Key.Name)
 		switch {
@@ -69,7 +72,7 @@ func (l *loop) reset(v *view.View) {
 	l.queue.Wake(^snapshot.Event(0), now, nil)
 }
 
-// apply takes over changes of nodes and pods.
+// apply takes over changes of nodes, pods and namespaces.
 func (l *loop) apply(changes []watchcache.Change) {
 	now := l.deps.Now()
 	nodes := touched{}
@@ -82,6 +85,12 @@ func (l *loop) apply(changes []watchcache.Change) {
 			obj = c.New.Object
 		}
 		switch c.Entry().Object.(type) {
+		case *corev1.Namespace:
+			if obj == nil {
+				l.snap.RemoveNamespace(old.GetName())
+				continue
+			}
+			l.snap.SetNamespace(obj.GetName(), obj.GetLabels())
 		case *corev1.Node:
 			if obj == nil {
 				l.snap.RemoveNode(old.GetName())

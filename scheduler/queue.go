@@ -57,10 +57,11 @@ func (it *Item) priority() int32 {
 // Queue holds the pods that have no node, in the order in which they are to be
 // tried. It is pure: now is an argument. See NewQueue.
 type Queue struct {
-	items   map[view.Key]*Item
-	active  ordered
-	backoff ordered
-	waiting map[view.Key]*Item
+	items    map[view.Key]*Item
+	active   ordered
+	backoff  ordered
+	waiting  map[view.Key]*Item
+	sociable int // of waiting: those that other pods' coming can help
 }
 
 // NewQueue returns an empty queue.
@@ -182,6 +183,9 @@ func (q *Queue) Retry(it *Item, now time.Time) {
 // Wake tells of events, and lets pods be tried again that they may help and
 // that helps agrees to. helps may be nil.
 func (q *Queue) Wake(events snapshot.Event, now time.Time, helps func(it *Item) bool) {
+	if events == snapshot.PodPlaced && q.sociable == 0 {
+		return // by far the most frequent event, and of interest to few
+	}
 	for _, it := range q.waiting {
 		if it.wakes&events != 0 && (it.wide || helps == nil || helps(it)) {
 			q.wake(it, now)
@@ -216,6 +220,9 @@ func (q *Queue) enter(it *Item, s state) {
 		heap.Push(&q.backoff, it)
 	case waiting:
 		q.waiting[it.Pod.Key] = it
+		if it.wakes&snapshot.PodPlaced != 0 {
+			q.sociable++
+		}
 	}
 }
 
@@ -227,6 +234,9 @@ func (q *Queue) leave(it *Item) {
 		heap.Remove(&q.backoff, it.heapAt)
 	case waiting:
 		delete(q.waiting, it.Pod.Key)
+		if it.wakes&snapshot.PodPlaced != 0 {
+			q.sociable--
+		}
 	}
 }
 

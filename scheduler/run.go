@@ -71,7 +71,7 @@ func Run(ctx context.Context, c client.Client, deps Deps) error {
 				reader.Close()
 				reader = l.load()
 			} else if err != nil {
-				return fmt.Errorf("read changes of pods and nodes: %w", err)
+				return fmt.Errorf("read changes of pods, nodes and namespaces: %w", err)
 			}
 			l.apply(changes)
 		case r := <-l.results:
@@ -86,7 +86,7 @@ func Run(ctx context.Context, c client.Client, deps Deps) error {
 func (l *loop) load() *watchcache.Reader {
 	cache := l.client.Cache()
 	v := cache.View()
-	reader := cache.Read(v.Revision(), resource.Pods.Info, resource.Nodes.Info)
+	reader := cache.Read(v.Revision(), resource.Pods.Info, resource.Nodes.Info, resource.Namespaces.Info)
 	l.reset(v)
 	return reader
 }

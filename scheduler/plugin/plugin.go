@@ -5,6 +5,9 @@
 package plugin
 
 import (
+	"math"
+	"slices"
+
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
 )
 
@@ -55,11 +58,23 @@ const (
 	AsIs     Scale = iota
 	ToMax          // in proportion to the largest
 	Reversed       // likewise, and the smallest is best
+	Spread         // the smallest is best, by how far it is from the largest; Ignored gives 0
+	Range          // the smallest gives 0 and the largest MaxScore
 )
 
 // Apply scales values in place.
 func (s Scale) Apply(values []int64) {
-	if s == AsIs || len(values) == 0 {
+	switch {
+	case s == AsIs || len(values) == 0:
+		return
+	case s == Spread:
+		spread(values)
+		return
+	case s == Range:
+		low, high := slices.Min(values), slices.Max(values)
+		for i, v := range values {
+			values[i] = (v - low) * MaxScore / max(1, high-low)
+		}
 		return
 	}
 	top := int64(0)
@@ -77,13 +92,35 @@ func (s Scale) Apply(values []int64) {
 	}
 }
 
+// Ignored is the value of a node that Spread does not compare.
+const Ignored = -1
+
+func spread(values []int64) {
+	low, high := int64(math.MaxInt64), int64(0)
+	for _, v := range values {
+		if v != Ignored {
+			low, high = min(low, v), max(high, v)
+		}
+	}
+	for i, v := range values {
+		switch {
+		case v == Ignored:
+			values[i] = 0
+		case high == 0:
+			values[i] = MaxScore
+		default:
+			values[i] = MaxScore * (high + low - v) / high
+		}
+	}
+}
+
 // Filters returns all filters in the order in which they are asked: the first
 // that rejects a node gives the reason.
 func Filters() []Filter {
-	return []Filter{Unschedulable(), NodeName(), Taints(), NodeAffinity(), HostPorts(), Fit()}
+	return []Filter{Unschedulable(), NodeName(), Taints(), NodeAffinity(), HostPorts(), Fit(), TopologySpread(), PodAffinity()}
 }
 
 // Scores returns all scores.
 func Scores() []Score {
-	return []Score{PreferTaints(), PreferNodeAffinity(), LeastAllocated(), BalancedAllocation()}
+	return []Score{PreferTaints(), PreferNodeAffinity(), LeastAllocated(), PreferSpread(), PreferPods(), BalancedAllocation()}
 }

@@ -58,7 +58,7 @@ func required(terms ...corev1.NodeSelectorTerm) func(*corev1.PodSpec) {
 	}
 }
 
-func labels(key string, op corev1.NodeSelectorOperator, values ...string) corev1.NodeSelectorTerm {
+func byLabel(key string, op corev1.NodeSelectorOperator, values ...string) corev1.NodeSelectorTerm {
 	return corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: key, Operator: op, Values: values}}}
 }
 
@@ -115,11 +115,11 @@ func TestFilters(t *testing.T) {
 		{name: "node selector", filter: NodeAffinity(), pod: func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"zone": "a"} }},
 		{name: "node selector of others", filter: NodeAffinity(),
 			pod: func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"zone": "a", "disk": "hdd"} }, want: []string{affinity}},
-		{name: "In", filter: NodeAffinity(), pod: required(labels("zone", "In", "a", "b"))},
-		{name: "NotIn", filter: NodeAffinity(), pod: required(labels("zone", "NotIn", "a")), want: []string{affinity}},
-		{name: "Exists", filter: NodeAffinity(), pod: required(labels("disk", "Exists"))},
-		{name: "DoesNotExist", filter: NodeAffinity(), pod: required(labels("disk", "DoesNotExist")), want: []string{affinity}},
-		{name: "terms are alternatives", filter: NodeAffinity(), pod: required(labels("zone", "In", "z"), labels("disk", "In", "ssd"))},
+		{name: "In", filter: NodeAffinity(), pod: required(byLabel("zone", "In", "a", "b"))},
+		{name: "NotIn", filter: NodeAffinity(), pod: required(byLabel("zone", "NotIn", "a")), want: []string{affinity}},
+		{name: "Exists", filter: NodeAffinity(), pod: required(byLabel("disk", "Exists"))},
+		{name: "DoesNotExist", filter: NodeAffinity(), pod: required(byLabel("disk", "DoesNotExist")), want: []string{affinity}},
+		{name: "terms are alternatives", filter: NodeAffinity(), pod: required(byLabel("zone", "In", "z"), byLabel("disk", "In", "ssd"))},
 		{name: "no term matches nothing", filter: NodeAffinity(), pod: required(corev1.NodeSelectorTerm{}), want: []string{affinity}},
 		{name: "by name", filter: NodeAffinity(), pod: required(names("n1"))},
 		{name: "by another name", filter: NodeAffinity(), pod: required(names("n2")), want: []string{affinity}},
@@ -173,10 +173,10 @@ func TestNodeAffinityRestricts(t *testing.T) {
 		only  []string
 		never string
 	}{
-		{name: "labels", pod: required(labels("zone", "Exists"))},
+		{name: "labels", pod: required(byLabel("zone", "Exists"))},
 		{name: "one", pod: required(names("a")), only: []string{"a"}},
 		{name: "either", pod: required(names("b"), names("a", "b")), only: []string{"a", "b"}},
-		{name: "name or label", pod: required(names("b"), labels("zone", "Exists"))},
+		{name: "name or label", pod: required(names("b"), byLabel("zone", "Exists"))},
 		{name: "conflict", never: "pod affinity terms conflict", pod: required(corev1.NodeSelectorTerm{
 			MatchFields: slices.Concat(names("a").MatchFields, names("b").MatchFields)})},
 	}
@@ -194,8 +194,8 @@ func TestScores(t *testing.T) {
 	preferred := func(s *corev1.PodSpec) {
 		s.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
 			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{
-				{Weight: 7, Preference: labels("zone", "In", "a")}, {Weight: 3, Preference: labels("disk", "In", "ssd")},
-				{Weight: 50, Preference: labels("zone", "In", "z")}}}}
+				{Weight: 7, Preference: byLabel("zone", "In", "a")}, {Weight: 3, Preference: byLabel("disk", "In", "ssd")},
+				{Weight: 50, Preference: byLabel("zone", "In", "z")}}}}
 	}
 	tests := []struct {
 		name  string

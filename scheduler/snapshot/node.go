@@ -34,6 +34,7 @@ type Pod struct {
 	Requests Resources
 	Scored   Resources // Requests, with assumed values where containers name none
 	Ports    []Port    // host ports wanted
+	Repels   []Term    // required anti-affinity
 }
 
 // Port is a port of a node's own addresses.
@@ -51,7 +52,7 @@ func (p Port) Conflicts(other Port) bool {
 
 // NewPod computes what scheduling wants to know of pod.
 func NewPod(pod *corev1.Pod) *Pod {
-	p := &Pod{Object: pod, Key: view.KeyOf(pod), Ports: ports(pod)}
+	p := &Pod{Object: pod, Key: view.KeyOf(pod), Ports: ports(pod), Repels: repels(pod)}
 	p.Requests, p.Scored = requests(pod)
 	return p
 }

@@ -33,6 +33,9 @@ type Snapshot struct {
 	byName    map[string]*Node // all
 	pods      map[view.Key]placed
 	deterring int // nodes with a PreferNoSchedule taint
+
+	repelling  map[*Pod]*Node               // pods with required anti-affinity
+	namespaces map[string]map[string]string // labels by name
 }
 
 type placed struct {
@@ -43,7 +46,10 @@ type placed struct {
 
 // New returns an empty snapshot.
 func New() *Snapshot {
-	return &Snapshot{byName: map[string]*Node{}, pods: map[view.Key]placed{}}
+	return &Snapshot{
+		byName: map[string]*Node{}, pods: map[view.Key]placed{},
+		repelling: map[*Pod]*Node{}, namespaces: map[string]map[string]string{},
+	}
 }
 
 // Nodes returns the nodes in no particular order. The slice must not be changed.
@@ -137,7 +143,7 @@ func (s *Snapshot) SetPod(obj *corev1.Pod) Event {
 	p := NewPod(obj)
 	s.place(p, obj.Spec.NodeName, false)
 	switch {
-	case !known || old.pod.Object.UID != obj.UID || old.node.Name != obj.Spec.NodeName:
+	case !known || old.assumed || old.pod.Object.UID != obj.UID || old.node.Name != obj.Spec.NodeName:
 		return PodPlaced
 	case p.Requests.lessAnywhere(&old.pod.Requests):
 		return PodFreed
@@ -156,6 +162,9 @@ func (s *Snapshot) place(p *Pod, node string, assumed bool) {
 	}
 	n := s.node(node)
 	n.add(p)
+	if len(p.Repels) > 0 {
+		s.repelling[p] = n
+	}
 	s.pods[p.Key] = placed{node: n, pod: p, assumed: assumed}
 }
 
@@ -175,6 +184,7 @@ func (s *Snapshot) RemovePod(key view.Key) (node string) {
 	}
 	delete(s.pods, key)
 	at.node.remove(at.pod)
+	delete(s.repelling, at.pod)
 	s.drop(at.node)
 	return at.node.Name
 }
