@@ -156,7 +156,9 @@ func (l *loop) wake(nodes touched, now time.Time) {
 	if all == 0 {
 		return
 	}
-	l.queue.Wake(all, now, func(it *Item) bool { return l.core.Fits(l.snap, it.Pod, there) })
+	l.queue.Wake(all, now, func(it *Item) (bool, snapshot.Event, bool) {
+		return l.core.Recheck(l.snap, it.Pod, there)
+	})
 }
 
 // place places pods that are due, at most a batch. It tells whether there may

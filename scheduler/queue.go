@@ -181,15 +181,29 @@ func (q *Queue) Retry(it *Item, now time.Time) {
 }
 
 // Wake tells of events, and lets pods be tried again that they may help and
-// that helps agrees to. helps may be nil.
-func (q *Queue) Wake(events snapshot.Event, now time.Time, helps func(it *Item) bool) {
+// that recheck agrees to. Where it does not, the pod also waits for what
+// recheck adds. recheck may be nil.
+func (q *Queue) Wake(events snapshot.Event, now time.Time, recheck func(it *Item) (fits bool, wakes snapshot.Event, wide bool)) {
 	if events == snapshot.PodPlaced && q.sociable == 0 {
 		return // by far the most frequent event, and of interest to few
 	}
 	for _, it := range q.waiting {
-		if it.wakes&events != 0 && (it.wide || helps == nil || helps(it)) {
-			q.wake(it, now)
+		if it.wakes&events == 0 {
+			continue
 		}
+		if it.wide || recheck == nil {
+			q.wake(it, now)
+			continue
+		}
+		fits, wakes, wide := recheck(it)
+		if fits {
+			q.wake(it, now)
+			continue
+		}
+		if wakes&^it.wakes&snapshot.PodPlaced != 0 {
+			q.sociable++
+		}
+		it.wakes, it.wide = it.wakes|wakes, wide
 	}
 }
 

@@ -68,12 +68,12 @@ func TestQueueBackoffGrows(t *testing.T) {
 
 func TestQueueWaitsForItsEvents(t *testing.T) {
 	wakes := snapshot.NodeAdded | snapshot.PodFreed
-	no := func(*Item) bool { return false }
+	no := func(*Item) (bool, snapshot.Event, bool) { return false, snapshot.NodeLabels, false }
 	tests := []struct {
 		name  string
 		wide  bool
 		event snapshot.Event
-		helps func(*Item) bool
+		check func(*Item) (bool, snapshot.Event, bool)
 		after float64 // seconds until the event
 		want  bool
 	}{
@@ -81,8 +81,8 @@ func TestQueueWaitsForItsEvents(t *testing.T) {
 		{name: "its event", event: snapshot.PodFreed, after: 60, want: true},
 		{name: "one of several", event: snapshot.NodeLabels | snapshot.NodeAdded, after: 60, want: true},
 		{name: "in backoff", event: snapshot.PodFreed, after: 0.5},
-		{name: "of no help", event: snapshot.PodFreed, helps: no, after: 60},
-		{name: "wide is not asked", wide: true, event: snapshot.PodFreed, helps: no, after: 60, want: true},
+		{name: "of no help", event: snapshot.PodFreed, check: no, after: 60},
+		{name: "wide is not asked", wide: true, event: snapshot.PodFreed, check: no, after: 60, want: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -90,12 +90,22 @@ func TestQueueWaitsForItsEvents(t *testing.T) {
 			q.Put(queued("p", 0), true, at(0))
 			q.Wait(expect(t, q, at(0), "p"), wakes, tt.wide, at(0))
 			expect(t, q, at(1000))
-			q.Wake(tt.event, at(tt.after), tt.helps)
+			q.Wake(tt.event, at(tt.after), tt.check)
 			if got := q.Pop(at(tt.after)) != nil; got != tt.want {
 				t.Errorf("popped %v, want %v", got, tt.want)
 			}
 		})
 	}
+}
+
+func TestQueueWaitsForWhatTurnedUp(t *testing.T) {
+	q := NewQueue()
+	q.Put(queued("p", 0), true, at(0))
+	q.Wait(expect(t, q, at(0), "p"), snapshot.NodeTaints, false, at(0))
+	q.Wake(snapshot.NodeTaints, at(20), func(*Item) (bool, snapshot.Event, bool) { return false, snapshot.PodPlaced, true })
+	expect(t, q, at(20))
+	q.Wake(snapshot.PodPlaced, at(30), nil)
+	expect(t, q, at(30), "p")
 }
 
 func TestQueueEventDuringBackoffIsKept(t *testing.T) {

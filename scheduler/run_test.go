@@ -247,6 +247,24 @@ func TestRunWakes(t *testing.T) {
 	}
 }
 
+func TestRunWakesForAnotherReason(t *testing.T) {
+	inBubble(t, func(t *testing.T, m *memory, _ *notes) {
+		m.set(newNode("n1", "1"), newPod("there", "1"))
+		synctest.Wait()
+		m.set(newNode("n1", "1", corev1.Taint{Key: "k", Effect: "NoSchedule"}), newPod("p", "1"))
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		m.set(newNode("n1", "1")) // the taint is gone, but the node is full
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		m.remove("there")
+		synctest.Wait()
+		if m.pod("p").Spec.NodeName != "n1" {
+			t.Errorf("not placed: %+v", m.condition("p"))
+		}
+	})
+}
+
 func TestRunForgetsFailedBinding(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *memory, _ *notes) {
 		m.fail = func(op client.Op) error {

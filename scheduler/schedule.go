@@ -165,17 +165,27 @@ func (c *Core) reject(n *snapshot.Node) (*plugin.Filter, []plugin.Reason) {
 	return nil, nil
 }
 
-// Fits tells whether the pod fits any of those nodes.
-func (c *Core) Fits(s *snapshot.Snapshot, pod *snapshot.Pod, nodes []*snapshot.Node) bool {
+// Recheck tells whether a pod that fitted nowhere may fit one of those nodes,
+// which have changed. If not, wakes and wide are what else may help now: a node
+// whose taint is gone may be full, and from then on a pod's leaving it matters.
+func (c *Core) Recheck(s *snapshot.Snapshot, pod *snapshot.Pod, nodes []*snapshot.Node) (fits bool, wakes snapshot.Event, wide bool) {
 	var d Decision
 	only, ok := c.prepare(s, pod, &d)
-	return ok && slices.ContainsFunc(nodes, func(n *snapshot.Node) bool {
+	if !ok {
+		return false, d.Wakes, false
+	}
+	for _, n := range nodes {
 		if only != nil && !slices.Contains(only, n.Name) {
-			return false
+			continue
 		}
 		by, _ := c.reject(n)
-		return by == nil
-	})
+		if by == nil {
+			return true, 0, false
+		}
+		wakes |= by.Wakes
+		wide = wide || by.Wide
+	}
+	return false, wakes, wide
 }
 
 // enoughNodes is how many fitting nodes are found before they are scored, of
