@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/skiff-sh/skiff/client"
-	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
 	"github.com/skiff-sh/skiff/view"
@@ -243,7 +243,7 @@ func (l *loop) unbound(it *Item, err error, gone bool) {
 }
 
 func (l *loop) note(pod *corev1.Pod, warning bool, reason, message string) {
-	l.deps.Events.Record(controller.Note{
+	l.deps.Events.Record(event.Note{
 		About: pod, Kind: resource.Pods.Info, Warning: warning, Reason: reason, Message: message,
 	})
 }

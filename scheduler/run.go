@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/skiff-sh/skiff/client"
-	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/scheduler/plugin"
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
@@ -25,7 +25,7 @@ type Deps struct {
 
 // Recorder tells users of events. It must not block.
 type Recorder interface {
-	Record(controller.Note)
+	Record(event.Note)
 }
 
 const (

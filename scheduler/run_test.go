@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"github.com/skiff-sh/skiff/client"
-	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 	"github.com/skiff-sh/skiff/watchcache"
@@ -117,9 +117,9 @@ func (m *memory) condition(name string) (c corev1.PodCondition) {
 	return c
 }
 
-type notes []controller.Note
+type notes []event.Note
 
-func (n *notes) Record(note controller.Note) { *n = append(*n, note) }
+func (n *notes) Record(note event.Note) { *n = append(*n, note) }
 
 // inBubble runs the scheduler beside test, on virtual time.
 func inBubble(t *testing.T, test func(t *testing.T, m *memory, events *notes)) {
