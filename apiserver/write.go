@@ -59,7 +59,7 @@ func (s *Server) remove(c *call, e *view.Entry) error {
 	return err
 }
 
-// uncertain turns a store's error into the API's.
+// storeError turns a store's error into the API's.
 func (s *Server) storeError(c *call, err error) error {
 	switch {
 	case errors.Is(err, store.ErrUncertain):
@@ -130,10 +130,14 @@ func (s *Server) awaitOther(c *call, e *view.Entry, err error) error {
 }
 
 // checkVersion compares the resource version that a writer read with the
-// stored one. An empty one means "whatever is stored".
+// stored one. An empty one means "whatever is stored", and becomes that.
 func (c *call) checkVersion(obj, old resource.Object) error {
 	version := obj.GetResourceVersion()
-	if version == "" || version == "0" || version == old.GetResourceVersion() {
+	if version == "" || version == "0" {
+		obj.SetResourceVersion(old.GetResourceVersion())
+		return nil
+	}
+	if version == old.GetResourceVersion() {
 		return nil
 	}
 	if _, err := strconv.ParseUint(version, 10, 64); err != nil {
