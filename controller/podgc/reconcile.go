@@ -31,7 +31,8 @@ const (
 	nodeIndex = "spec.nodeName"
 )
 
-// finished is the key that stands for all finished pods together.
+// finished is the key that stands for all finished pods together. After a
+// restart the next pod to finish wakes it.
 var finished = view.Key{}
 
 // Controller returns the controller that collects pods. It keeps terminated
