@@ -19,7 +19,7 @@ import (
 const never = time.Duration(1<<63 - 1)
 
 func podsOn(v *view.View, node *corev1.Node) iter.Seq[*corev1.Pod] {
-	return view.By(v, resource.Pods, nodeIndex, node.Name)
+	return view.By(v, resource.Pods, resource.PodNodeIndex, node.Name)
 }
 
 // markNotReady takes the Ready condition from node's pods, so that services

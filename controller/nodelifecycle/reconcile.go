@@ -22,8 +22,6 @@ import (
 const (
 	defaultGrace        = 40 * time.Second
 	defaultStartupGrace = 60 * time.Second
-
-	nodeIndex = "spec.nodeName"
 )
 
 // Config is what an operator may want otherwise.

@@ -27,12 +27,10 @@ const (
 	quarantine = 40 * time.Second
 	// maxDeletes bounds the deletes of one plan.
 	maxDeletes = 500
-
-	nodeIndex = "spec.nodeName"
 )
 
-// finished is the key that stands for all finished pods together. After a
-// restart the next pod to finish wakes it.
+// finished is the key that stands for all finished pods together. It is why
+// the controller is for no kind: its keys are pods' and this one.
 var finished = view.Key{}
 
 // Controller returns the controller that collects pods. It keeps terminated
@@ -40,14 +38,13 @@ var finished = view.Key{}
 func Controller(terminated int) controller.Controller {
 	return controller.Controller{
 		Name: "pod-garbage-collector",
-		For:  resource.Pods.Info,
 		Reads: []controller.Input{
 			{Kind: resource.Nodes.Info, Keys: podsOf},
 			{Kind: resource.Pods.Info, Keys: func(v *view.View, obj resource.Object) []view.Key {
 				if terminated <= 0 || v.Len(resource.Pods.Info) <= terminated || !isFinished(obj.(*corev1.Pod)) {
-					return nil
+					return []view.Key{view.KeyOf(obj)}
 				}
-				return []view.Key{finished}
+				return []view.Key{view.KeyOf(obj), finished}
 			}},
 		},
 		Writes: []controller.Output{
@@ -73,7 +70,7 @@ func podsOf(v *view.View, obj resource.Object) []view.Key {
 		return nil
 	}
 	var keys []view.Key
-	for e := range v.Indexed(resource.Pods.Info, nodeIndex, obj.GetName()) {
+	for e := range v.Indexed(resource.Pods.Info, resource.PodNodeIndex, obj.GetName()) {
 		keys = append(keys, e.Key)
 	}
 	return keys
@@ -139,8 +136,16 @@ func remove(pod *corev1.Pod, why *corev1.PodCondition, now time.Time, cause stri
 		op.Cause = cause
 		plan.Do = append(plan.Do, op)
 	}
-	plan.Do = append(plan.Do, deletion(pod, cause))
+	if !withoutGrace(pod) {
+		plan.Do = append(plan.Do, deletion(pod, cause))
+	}
 	return plan
+}
+
+// withoutGrace says that pod is being deleted at once already: only finalizers
+// of others keep it.
+func withoutGrace(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0
 }
 
 func setCondition(status *corev1.PodStatus, c corev1.PodCondition, now time.Time) {
@@ -180,7 +185,7 @@ func oldest(v *view.View, keep int) controller.Plan {
 	}
 	var pods []*corev1.Pod
 	for pod := range view.List(v, resource.Pods, "") {
-		if isFinished(pod) {
+		if isFinished(pod) && !withoutGrace(pod) {
 			pods = append(pods, pod)
 		}
 	}

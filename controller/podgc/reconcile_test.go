@@ -147,13 +147,18 @@ func TestWakes(t *testing.T) {
 	if keys := nodes(world(node("False", corev1.TaintNodeOutOfService), pod("p")), node("False")); len(keys) != 1 {
 		t.Errorf("a node out of service wakes %v, want its pod", keys)
 	}
-	if keys := pods(world(nil, pod("p", done)), pod("p", done)); len(keys) != 0 {
-		t.Errorf("one finished pod of one allowed wakes %v", keys)
-	}
-	if keys := pods(world(nil, pod("p", done), pod("q")), pod("q")); len(keys) != 0 {
-		t.Errorf("a running pod wakes %v", keys)
-	}
-	if keys := pods(world(nil, pod("p", done), pod("q")), pod("p", done)); len(keys) != 1 || keys[0] != finished {
-		t.Errorf("a finished pod too many wakes %v, want the key of all", keys)
+	for _, test := range []struct {
+		name string
+		v    *view.View
+		pod  *corev1.Pod
+		want string
+	}{
+		{"one finished pod of one allowed", world(nil, pod("p", done)), pod("p", done), "[shop/p]"},
+		{"a running pod", world(nil, pod("p", done), pod("q")), pod("q"), "[shop/q]"},
+		{"a finished pod, maybe too many", world(nil, pod("p", done), pod("q")), pod("p", done), "[shop/p ]"},
+	} {
+		if got := fmt.Sprint(pods(test.v, test.pod)); got != test.want {
+			t.Errorf("%s wakes %s, want %s", test.name, got, test.want)
+		}
 	}
 }
