@@ -109,7 +109,11 @@ func (s *server) run(ctx context.Context) error {
 	}
 	parts := &components{ctx: ctx, log: s.log}
 	parts.start("store-feed", s.api.Feed)
-	stopHTTP := s.serveHTTP()
+	token, err := ensureJoinToken(s.config.Paths(), s.id.authority)
+	if err != nil {
+		return err
+	}
+	stopHTTP := s.serveHTTP(token)
 	if err := s.api.Bootstrap(ctx, authz.DefaultRoles(), authz.DefaultBindings()); err != nil {
 		return err
 	}
@@ -154,9 +158,12 @@ func (s *server) apiDeps(st *etcd.Store) apiserver.Deps {
 }
 
 // serveHTTP answers on the listener until the returned function is called.
-func (s *server) serveHTTP() (stop func()) {
+func (s *server) serveHTTP(token JoinToken) (stop func()) {
+	mux := http.NewServeMux()
+	mux.Handle("POST "+joinPath, &joiner{config: s.config, token: token, id: s.id, view: s.api.View, promised: map[string]netip.Prefix{}})
+	mux.Handle("/", s.api)
 	srv := &http.Server{
-		Handler:           s.api,
+		Handler:           mux,
 		TLSConfig:         s.id.serverTLS(s.id.server),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
