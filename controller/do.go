@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,7 @@ func (r *runner) reconcile(ctx context.Context, w *worker, key view.Key, rnd *ra
 		}
 	}()
 	plan := w.Reconcile(r.cache.View(), key, r.deps.Clock.Now(), rnd)
-	d := doing{ctx: ctx, worker: w}
+	d := doing{ctx: ctx, worker: w, cause: "reconcile " + w.Name + " " + key.String()}
 	o.err = d.plan(plan)
 	o.revision, o.again = d.revision, plan.Again
 	return o
@@ -61,6 +62,7 @@ func (r *runner) reconcile(ctx context.Context, w *worker, key view.Key, rnd *ra
 type doing struct {
 	ctx    context.Context
 	worker *worker
+	cause  string // of operations that do not say theirs
 
 	mu       sync.Mutex
 	revision int64 // highest of the results
@@ -144,6 +146,7 @@ func (d *doing) one(op client.Op, done *bool) error {
 	if err := d.ctx.Err(); err != nil {
 		return err
 	}
+	op.Cause = cmp.Or(op.Cause, d.cause)
 	obj, err := d.worker.client.Do(d.ctx, op)
 	d.mu.Lock()
 	defer d.mu.Unlock()

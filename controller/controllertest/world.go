@@ -1,6 +1,7 @@
 package controllertest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -188,24 +189,26 @@ func (w *World) keep(info *resource.Info, obj resource.Object, hasStatus bool) {
 // deleted are gone.
 func (w *World) Kubelet() {
 	for _, pod := range slices.Collect(view.List(w.View(), resource.Pods, "")) {
-		if pod.DeletionTimestamp != nil {
-			w.Remove(resource.Pods.Info, view.KeyOf(pod))
-			continue
+		if pod.DeletionTimestamp != nil || pod.Status.Phase == "" || pod.Status.Phase == corev1.PodPending {
+			w.Serve(pod)
 		}
-		if pod.Status.Phase != "" && pod.Status.Phase != corev1.PodPending {
-			continue
-		}
-		next := pod.DeepCopy()
-		if next.Spec.NodeName == "" {
-			next.Spec.NodeName = "node-1"
-		}
-		now := metav1.NewTime(w.Clock.Now())
-		next.Status.Phase = corev1.PodRunning
-		next.Status.PodIP = fmt.Sprintf("10.0.0.%d", w.View().Revision())
-		next.Status.PodIPs = []corev1.PodIP{{IP: next.Status.PodIP}}
-		next.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: now}}
-		w.Put(resource.Pods.Info, next)
 	}
+}
+
+// Serve acts as the node of one pod: it runs and is ready, or is gone.
+func (w *World) Serve(pod *corev1.Pod) {
+	if pod.DeletionTimestamp != nil {
+		w.Remove(resource.Pods.Info, view.KeyOf(pod))
+		return
+	}
+	next := pod.DeepCopy()
+	next.Spec.NodeName = cmp.Or(next.Spec.NodeName, "node-1")
+	now := metav1.NewTime(w.Clock.Now())
+	next.Status.Phase = corev1.PodRunning
+	next.Status.PodIP = fmt.Sprintf("10.0.0.%d", w.View().Revision())
+	next.Status.PodIPs = []corev1.PodIP{{IP: next.Status.PodIP}}
+	next.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: now}}
+	w.Put(resource.Pods.Info, next)
 }
 
 func (w *World) command(line, input string) string {

@@ -73,7 +73,7 @@ func reconcile(v *view.View, key view.Key, _ time.Time, rnd *rand.Rand) controll
 // slicesOf returns our slices of a Service by address type, in order of name.
 func slicesOf(v *view.View, key view.Key) map[discoveryv1.AddressType][]*discoveryv1.EndpointSlice {
 	found := map[discoveryv1.AddressType][]*discoveryv1.EndpointSlice{}
-	for s := range view.By(v, resource.EndpointSlices, "service", key.String()) {
+	for s := range view.By(v, resource.EndpointSlices, resource.EndpointSliceServiceIndex, key.String()) {
 		if s.Labels[discoveryv1.LabelManagedBy] == managedBy && s.DeletionTimestamp == nil {
 			found[s.AddressType] = append(found[s.AddressType], s)
 		}
