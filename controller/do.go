@@ -51,10 +51,11 @@ func (r *runner) reconcile(ctx context.Context, w *worker, key view.Key, rnd *ra
 			o.err = fmt.Errorf("reconcile %s: panic: %v\n%s", key, p, debug.Stack())
 		}
 	}()
-	plan := w.Reconcile(r.cache.View(), key, r.deps.Clock.Now(), rnd)
+	begin := r.deps.Clock.Now()
+	plan := w.Reconcile(r.cache.View(), key, begin, rnd)
 	d := doing{ctx: ctx, worker: w, cause: "reconcile " + w.Name + " " + key.String()}
 	o.err = d.plan(plan)
-	o.revision, o.again = d.revision, plan.Again
+	o.revision, o.again, o.took = d.revision, plan.Again, r.deps.Clock.Since(begin)
 	return o
 }
 

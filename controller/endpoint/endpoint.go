@@ -20,10 +20,11 @@ func Wanted(svc *corev1.Service) bool {
 	return len(svc.Spec.Selector) > 0 && svc.Spec.Type != corev1.ServiceTypeExternalName
 }
 
-// ServicesOf names the Services that select a pod.
+// ServicesOf names the Services that a pod is behind. Most changes of pods come
+// before they have an address, and concern none.
 func ServicesOf(v *view.View, obj resource.Object) []view.Key {
 	set := labels.Set(obj.GetLabels())
-	if len(set) == 0 {
+	if p := obj.(*corev1.Pod); len(set) == 0 || p.Status.PodIP == "" || pod.Finished(p) {
 		return nil
 	}
 	var keys []view.Key
