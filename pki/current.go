@@ -5,29 +5,22 @@ import (
 	"sync/atomic"
 )
 
-// Current is a pair that can be replaced while servers and clients use it.
-// New connections get the new one.
-type Current struct{ pair atomic.Pointer[Pair] }
-
-// NewCurrent starts with a pair.
-func NewCurrent(p *Pair) *Current {
-	c := new(Current)
-	c.Set(p)
-	return c
+// Current is a pair that can be replaced while servers and clients use it:
+// new connections get the new one.
+type Current struct {
+	certificate atomic.Pointer[tls.Certificate]
 }
 
-// Set replaces the pair.
-func (c *Current) Set(p *Pair) { c.pair.Store(p) }
-
-// Get returns the pair.
-func (c *Current) Get() *Pair { return c.pair.Load() }
+// Set replaces the certificate. It must have been called before the first
+// connection.
+func (c *Current) Set(certificate tls.Certificate) { c.certificate.Store(&certificate) }
 
 // GetCertificate is for tls.Config of a server.
 func (c *Current) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return &c.Get().TLS, nil
+	return c.certificate.Load(), nil
 }
 
 // GetClientCertificate is for tls.Config of a client.
 func (c *Current) GetClientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	return &c.Get().TLS, nil
+	return c.certificate.Load(), nil
 }

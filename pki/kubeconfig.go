@@ -8,42 +8,29 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Kubeconfig says what goes into a kubeconfig file.
-type Kubeconfig struct {
-	Server  string // URL, such as https://10.0.0.1:6443
-	Cluster string // name of the cluster and the context; "" = "skiff"
-	User    string // "" = the pair's common name
-	// Namespace that commands use by default; "" = none.
-	Namespace string
-}
-
-// Encode writes the kubeconfig with everything embedded, so that the file
-// works wherever it is copied.
-func (k Kubeconfig) Encode(ca *Authority, pair *Pair) ([]byte, error) {
-	u, err := url.Parse(k.Server)
-	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("kubeconfig: server %q: use a URL such as https://10.0.0.1:6443", k.Server)
+// Kubeconfig returns a kubeconfig by which user reaches a server, with all
+// certificates in it.
+func Kubeconfig(name, server string, authority, user *Pair) ([]byte, error) {
+	if u, err := url.Parse(server); err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("encode kubeconfig: server %q: use a URL such as https://10.0.0.1:6443", server)
 	}
-	if k.Cluster == "" {
-		k.Cluster = "skiff"
+	key, err := user.KeyPEM()
+	if err != nil {
+		return nil, err
 	}
-	if k.User == "" {
-		k.User = pair.Cert.Subject.CommonName
+	config := clientcmd.Config{
+		Kind: "Config", APIVersion: "v1", CurrentContext: name,
+		Clusters: []clientcmd.NamedCluster{{Name: name, Cluster: clientcmd.Cluster{
+			Server: server, CertificateAuthorityData: authority.CertificatePEM(),
+		}}},
+		AuthInfos: []clientcmd.NamedAuthInfo{{Name: name, AuthInfo: clientcmd.AuthInfo{
+			ClientCertificateData: user.CertificatePEM(), ClientKeyData: key,
+		}}},
+		Contexts: []clientcmd.NamedContext{{Name: name, Context: clientcmd.Context{Cluster: name, AuthInfo: name}}},
 	}
-	text, err := yaml.Marshal(clientcmd.Config{
-		Kind: "Config", APIVersion: "v1", CurrentContext: k.Cluster,
-		Clusters: []clientcmd.NamedCluster{{Name: k.Cluster, Cluster: clientcmd.Cluster{
-			Server: k.Server, CertificateAuthorityData: ca.CertPEM,
-		}}},
-		Contexts: []clientcmd.NamedContext{{Name: k.Cluster, Context: clientcmd.Context{
-			Cluster: k.Cluster, AuthInfo: k.User, Namespace: k.Namespace,
-		}}},
-		AuthInfos: []clientcmd.NamedAuthInfo{{Name: k.User, AuthInfo: clientcmd.AuthInfo{
-			ClientCertificateData: pair.CertPEM, ClientKeyData: pair.KeyPEM,
-		}}},
-	})
+	data, err := yaml.Marshal(config)
 	if err != nil {
 		return nil, fmt.Errorf("encode kubeconfig: %w", err)
 	}
-	return text, nil
+	return data, nil
 }

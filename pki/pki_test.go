@@ -3,6 +3,7 @@ package pki
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,7 +22,9 @@ import (
 
 func now() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
 
-func authority(t testing.TB) *Authority {
+func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+
+func authority(t testing.TB) *Pair {
 	t.Helper()
 	a, err := NewAuthority("kubernetes", now())
 	if err != nil {
@@ -30,9 +33,30 @@ func authority(t testing.TB) *Authority {
 	return a
 }
 
+// server and client are the two sorts of leaves.
+func server() Leaf {
+	return Leaf{
+		CommonName: "kube-apiserver", Names: []string{"kubernetes", "localhost"},
+		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.7"), netip.IPv6Loopback()},
+	}
+}
+
+func client() Leaf {
+	return Leaf{CommonName: "system:node:n1", Organizations: []string{"system:nodes"}, Client: true}
+}
+
+func issue(t testing.TB, a *Pair, leaf Leaf, when time.Time) *Pair {
+	t.Helper()
+	pair, err := a.Issue(leaf, when)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
 func TestAuthority(t *testing.T) {
 	a := authority(t)
-	c := a.Cert
+	c := a.Certificate
 	if !c.IsCA || c.Subject.CommonName != "kubernetes" || c.SerialNumber.Sign() <= 0 {
 		t.Errorf("authority: %+v", c)
 	}
@@ -44,127 +68,133 @@ func TestAuthority(t *testing.T) {
 	}
 }
 
-func TestProfiles(t *testing.T) {
+// TestIssue verifies leaves the way a TLS peer does.
+func TestIssue(t *testing.T) {
 	a := authority(t)
+	both := server()
+	both.Client = true
 	for _, test := range []struct {
-		profile Profile
-		name    string
-		group   string
-		hosts   string
-	}{
-		{APIServer("cluster.local", netip.MustParseAddr("10.96.0.1"), "10.0.0.7", "node-1", "localhost"), "kube-apiserver", "",
-			"kubernetes kubernetes.default kubernetes.default.svc kubernetes.default.svc.cluster.local localhost 127.0.0.1 ::1 10.96.0.1 10.0.0.7 node-1"},
-		{Admin(), "kubernetes-admin", "system:masters", ""},
-		{ControllerManager(), "system:kube-controller-manager", "", ""},
-		{Scheduler(), "system:kube-scheduler", "", ""},
-		{KubeProxy(), "system:kube-proxy", "", ""},
-		{Kubelet("n1"), "system:node:n1", "system:nodes", ""},
-		{KubeletServer("n1", "10.0.0.7"), "system:node:n1", "system:nodes", "n1 10.0.0.7"},
-		{KubeletClient(), "kube-apiserver-kubelet-client", "system:masters", ""},
-		{FrontProxyClient(), "front-proxy-client", "", ""},
-	} {
-		pair, err := a.Issue(test.profile, now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := pair.Cert
-		if c.Subject.CommonName != test.name || strings.Join(c.Subject.Organization, ",") != test.group {
-			t.Errorf("%s: subject %s", test.name, c.Subject)
-		}
-		if !slices.Equal(test.profile.Hosts, strings.Fields(test.hosts)) {
-			t.Errorf("%s: hosts %q", test.name, test.profile.Hosts)
-		}
-		usage := x509.ExtKeyUsageClientAuth
-		if test.hosts != "" {
-			usage = x509.ExtKeyUsageServerAuth
-		}
-		if _, err := c.Verify(x509.VerifyOptions{Roots: a.Pool(), CurrentTime: now(), KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
-			t.Errorf("%s: %v", test.name, err)
-		}
-		for _, host := range test.profile.Hosts {
-			if err := c.VerifyHostname(host); err != nil {
-				t.Errorf("%s: %v", test.name, err)
+		leaf           Leaf
+		server, client bool
+	}{{server(), true, false}, {client(), false, true}, {both, true, true}} {
+		c := issue(t, a, test.leaf, now()).Certificate
+		for usage, wanted := range map[x509.ExtKeyUsage]bool{
+			x509.ExtKeyUsageServerAuth: test.server, x509.ExtKeyUsageClientAuth: test.client,
+		} {
+			_, err := c.Verify(x509.VerifyOptions{Roots: Pool(a), CurrentTime: now(), KeyUsages: []x509.ExtKeyUsage{usage}})
+			if (err == nil) != wanted {
+				t.Errorf("%+v for use %d: %v", test.leaf, usage, err)
 			}
 		}
-		if err := test.profile.Unfit(c, a, now()); err != nil {
-			t.Errorf("%s: fresh certificate %v", test.name, err)
+		if c.Subject.CommonName != test.leaf.CommonName || !slices.Equal(c.Subject.Organization, test.leaf.Organizations) {
+			t.Errorf("subject is %s", c.Subject)
+		}
+		for _, host := range test.leaf.Names {
+			if err := c.VerifyHostname(host); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, host := range test.leaf.Addresses {
+			if err := c.VerifyHostname(host.String()); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }
 
-func TestBadProfiles(t *testing.T) {
+func TestBadLeaves(t *testing.T) {
 	a := authority(t)
-	for _, p := range []Profile{
+	for _, leaf := range []Leaf{
 		{Client: true},
-		{Name: "x"},
-		{Name: "x", Server: true},
-		{Name: "x", Server: true, Hosts: []string{""}},
-		{Name: "x", Server: true, Hosts: []string{"10.0.0.1:6443"}},
-		{Name: "x", Server: true, Hosts: []string{"https://x"}},
+		{CommonName: "x"},
+		{CommonName: "x", Names: []string{""}},
+		{CommonName: "x", Names: []string{"x:6443"}},
+		{CommonName: "x", Names: []string{"::1"}},
 	} {
-		if _, err := a.Issue(p, now()); err == nil || !strings.Contains(err.Error(), ": ") {
-			t.Errorf("%+v: error is %v", p, err)
+		if _, err := a.Issue(leaf, now()); err == nil || !strings.Contains(err.Error(), ": ") {
+			t.Errorf("%+v: error is %v", leaf, err)
 		}
 	}
 }
 
-func TestUnfit(t *testing.T) {
-	a, other := authority(t), authority(t)
-	p := APIServer("cluster.local", netip.Addr{}, "10.0.0.7")
-	pair, err := a.Issue(p, now())
-	if err != nil {
-		t.Fatal(err)
+func TestShortLivedAuthority(t *testing.T) {
+	a := authority(t)
+	late := a.Certificate.NotAfter.Add(-24 * time.Hour)
+	if c := issue(t, a, client(), late).Certificate; c.NotAfter.After(a.Certificate.NotAfter) {
+		t.Errorf("a leaf until %s outlives its authority, until %s", c.NotAfter, a.Certificate.NotAfter)
 	}
-	more, fewer := p, p
-	more.Hosts = append(slices.Clone(p.Hosts), "10.0.0.8")
-	fewer.Hosts = p.Hosts[:2]
-	client := p
-	client.Client = true
+}
+
+func TestFits(t *testing.T) {
+	a := authority(t)
+	pair := issue(t, a, server(), now())
+	more, fewer, both := server(), server(), server()
+	more.Addresses = append(more.Addresses, netip.MustParseAddr("10.0.0.8"))
+	fewer.Names = fewer.Names[:1]
+	both.Client = true
+	const month = 30 * 24 * time.Hour
 	for _, test := range []struct {
 		what  string
-		p     Profile
-		by    *Authority
+		leaf  Leaf
+		by    *Pair
 		after time.Duration
-		fit   bool
+		fits  bool
 	}{
-		{"fresh", p, a, 0, true},
-		{"an hour back", p, a, -time.Hour, true},
-		{"two hours back", p, a, -2 * time.Hour, false},
-		{"seven months on", p, a, 7 * 30 * 24 * time.Hour, true},
-		{"nine months on", p, a, 9 * 30 * 24 * time.Hour, false},
-		{"one host more", more, a, 0, false},
-		{"fewer hosts", fewer, a, 0, true},
-		{"another use", client, a, 0, false},
-		{"another authority of the same name", p, other, 0, false},
-		{"another name", Admin(), a, 0, false},
+		{"fresh", server(), a, 0, true},
+		{"an hour back", server(), a, -time.Hour, true},
+		{"two hours back", server(), a, -2 * time.Hour, false},
+		{"seven months on", server(), a, 7 * month, true},
+		{"nine months on", server(), a, 9 * month, false},
+		{"two years on", server(), a, 24 * month, false},
+		{"one address more", more, a, 0, false},
+		{"a name less", fewer, a, 0, true},
+		{"another use", both, a, 0, false},
+		{"another authority of the same name", server(), authority(t), 0, false},
+		{"another subject", client(), a, 0, false},
 	} {
-		if err := test.p.Unfit(pair.Cert, test.by, now().Add(test.after)); (err == nil) != test.fit {
-			t.Errorf("%s: %v", test.what, err)
+		if pair.Fits(test.leaf, test.by, now().Add(test.after)) != test.fits {
+			t.Errorf("%s: fits is %v", test.what, !test.fits)
 		}
 	}
-	if at := pair.RenewAt(); at.Before(now().AddDate(0, 7, 0)) || at.After(now().AddDate(0, 9, 0)) {
-		t.Errorf("renew at %s", at)
-	}
 }
 
-func open(t testing.TB, path string, at time.Time) *Dir {
+// TestDirectory makes a directory and opens it again, at several times.
+func TestDirectory(t *testing.T) {
+	d := Directory{Path: filepath.Join(t.TempDir(), "a", "pki"), Now: at(now())}
+	a, err := d.Authority("ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := d.Key("service-account")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := d.Leaf(a, "apiserver", server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkFiles(t, d.Path, "apiserver.crt apiserver.key ca.crt ca.key service-account.key")
+
+	d.Now = at(now().AddDate(0, 1, 0))
+	if again, err := d.Authority("ca"); err != nil || !again.Certificate.Equal(a.Certificate) || !again.Key.Equal(a.Key) {
+		t.Errorf("another authority the second time, or %v", err)
+	}
+	if again, err := d.Key("service-account"); err != nil || !again.Equal(key) {
+		t.Errorf("another key the second time, or %v", err)
+	}
+	if again, err := d.Leaf(a, "apiserver", server()); err != nil || !again.Certificate.Equal(pair.Certificate) {
+		t.Errorf("another certificate a month later, or %v", err)
+	}
+	d.Now = at(now().AddDate(0, 9, 0))
+	renewed, err := d.Leaf(a, "apiserver", server())
+	if err != nil || renewed.Certificate.Equal(pair.Certificate) {
+		t.Errorf("the same certificate nine months later, or %v", err)
+	}
+	checkFiles(t, d.Path, "apiserver.crt apiserver.key ca.crt ca.key service-account.key")
+}
+
+func checkFiles(t *testing.T, path, wanted string) {
 	t.Helper()
-	d, err := Open(path, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-// TestOpen makes a directory and opens it again: the same things are there.
-func TestOpen(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a", "pki")
-	first := open(t, path, now())
-	p := APIServer("cluster.local", netip.Addr{}, "10.0.0.7")
-	pair, err := first.Pair("apiserver", first.CA, p, now())
-	if err != nil {
-		t.Fatal(err)
-	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		t.Fatal(err)
@@ -176,44 +206,41 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s has mode %s, %v", e.Name(), info.Mode(), err)
 		}
 	}
-	wanted := "apiserver.pem ca.crt ca.key front-proxy-ca.crt front-proxy-ca.key sa.key sa.pub"
 	if strings.Join(names, " ") != wanted {
 		t.Errorf("files %s, want %s", names, wanted)
 	}
-
-	second := open(t, path, now().AddDate(0, 1, 0))
-	if !second.CA.Cert.Equal(first.CA.Cert) || !second.FrontProxy.Cert.Equal(first.FrontProxy.Cert) ||
-		!second.ServiceAccountKey.Equal(first.ServiceAccountKey) {
-		t.Error("the second opening made new authorities or keys")
-	}
-	for _, test := range []struct {
-		what string
-		at   time.Time
-		p    Profile
-		same bool
-	}{
-		{"a month later", now().AddDate(0, 1, 0), p, true},
-		{"nine months later", now().AddDate(0, 9, 0), p, false},
-		{"one more address", now().AddDate(0, 9, 0), APIServer("cluster.local", netip.Addr{}, "10.0.0.7", "10.0.0.8"), false},
-	} {
-		again, err := second.Pair("apiserver", second.CA, test.p, test.at)
-		if err != nil || again.Cert.Equal(pair.Cert) != test.same {
-			t.Errorf("%s: same certificate %v, %v; want %v", test.what, again.Cert.Equal(pair.Cert), err, test.same)
-		}
-		pair = again
-	}
 }
 
-// TestCrash opens what a crash between two writes leaves.
+// TestCrash opens what a crash between two writes leaves: a key with no
+// certificate, or with that of the key before.
 func TestCrash(t *testing.T) {
-	path := t.TempDir()
-	first := open(t, path, now())
-	if err := os.Remove(filepath.Join(path, "ca.crt")); err != nil {
+	d := Directory{Path: t.TempDir(), Now: at(now())}
+	a, err := d.Authority("ca")
+	if err != nil {
 		t.Fatal(err)
 	}
-	second := open(t, path, now())
-	if !first.CA.key.Equal(second.CA.key) {
-		t.Error("the authority's key has changed")
+	if _, err := d.Leaf(a, "kubelet", client()); err != nil {
+		t.Fatal(err)
+	}
+	other, err := issue(t, a, client(), now()).KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(d.keyFile("kubelet"), other); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := d.Leaf(a, "kubelet", client())
+	if err != nil || !pair.Key.PublicKey.Equal(pair.Certificate.PublicKey) {
+		t.Errorf("after a crash in a renewal: %v", err)
+	}
+	if err := os.Remove(d.certFile("ca")); err != nil {
+		t.Fatal(err)
+	}
+	if a, err = d.Authority("ca"); err != nil || !a.Key.PublicKey.Equal(a.Certificate.PublicKey) {
+		t.Errorf("after a crash in the first start: %v", err)
+	}
+	if pair, err = d.Leaf(a, "kubelet", client()); err != nil || pair.Certificate.CheckSignatureFrom(a.Certificate) != nil {
+		t.Errorf("leaf after a new authority: %v", err)
 	}
 }
 
@@ -223,56 +250,70 @@ func TestBrokenFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	fill := func(text string) func(t *testing.T, path string) {
+	fill := func(text []byte) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) {
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			if err := os.WriteFile(path, text, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	other := authority(t)
+	nothing := func(*testing.T, string) {}
+	badCert := []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+	badKey := []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+	leaf := issue(t, authority(t), client(), now())
 	for _, test := range []struct {
 		file string
 		harm func(t *testing.T, path string)
-		at   time.Time
+		when time.Time
 		says string
 	}{
-		{"ca.crt", fill("rubbish"), now(), "ca.crt"},
-		{"ca.crt", fill(""), now(), "ca.crt"},
-		{"ca.crt", fill("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), now(), "ca.crt"},
-		{"ca.crt", fill(string(other.CertPEM)), now(), "same backup"},
-		{"ca.key", remove, now(), "ca.key"},
-		{"ca.key", fill("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"), now(), "ca.key"},
-		{"sa.key", fill("rubbish"), now(), "sa.key"},
-		{"front-proxy-ca.crt", fill("rubbish"), now(), "front-proxy-ca.crt"},
-		{"apiserver.pem", fill("rubbish"), now(), "delete it to have it issued anew"},
-		{"ca.crt", func(*testing.T, string) {}, now().AddDate(11, 0, 0), "expired"},
-		{"ca.crt", func(*testing.T, string) {}, now().AddDate(-1, 0, 0), "clock"},
+		{"ca.crt", fill([]byte("rubbish")), now(), "PEM"},
+		{"ca.crt", fill(nil), now(), "PEM"},
+		{"ca.crt", fill(badCert), now(), "backup"},
+		{"ca.crt", fill(authority(t).CertificatePEM()), now(), "does not belong"},
+		{"ca.key", remove, now(), "no such file"},
+		{"ca.key", fill(badKey), now(), "backup"},
+		{"apiserver.key", fill(badKey), now(), "made anew"},
+		{"apiserver.crt", fill(leaf.CertificatePEM()[:100]), now(), "made anew"},
+		{"service-account.key", fill([]byte("rubbish")), now(), "void"},
+		{"ca.crt", nothing, now().AddDate(11, 0, 0), "expired"},
+		{"ca.crt", nothing, now().AddDate(-1, 0, 0), "clock"},
 	} {
-		path := t.TempDir()
-		d := open(t, path, now())
-		if _, err := d.Pair("apiserver", d.CA, Admin(), now()); err != nil {
+		d := Directory{Path: t.TempDir(), Now: at(now())}
+		if err := all(d); err != nil {
 			t.Fatal(err)
 		}
-		test.harm(t, filepath.Join(path, test.file))
-		d, err := Open(path, test.at)
-		if err == nil {
-			_, err = d.Pair("apiserver", d.CA, Admin(), test.at)
-		}
+		test.harm(t, filepath.Join(d.Path, test.file))
+		d.Now = at(test.when)
+		err := all(d)
 		var broken *FileError
-		if !errors.As(err, &broken) || broken.Mend == "" || !strings.Contains(err.Error(), test.says) {
+		if !errors.As(err, &broken) || filepath.Base(broken.Path) != test.file || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: error is %v, should say %q", test.file, err, test.says)
 		}
 	}
 }
 
+// all opens or makes what a server keeps in a directory.
+func all(d Directory) error {
+	a, err := d.Authority("ca")
+	if err != nil {
+		return err
+	}
+	if _, err := d.Key("service-account"); err != nil {
+		return err
+	}
+	for name, leaf := range map[string]Leaf{"apiserver": server(), "admin": client(), "kubelet": client()} {
+		if _, err := d.Leaf(a, name, leaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func TestKubeconfig(t *testing.T) {
 	a := authority(t)
-	pair, err := a.Issue(Admin(), now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := Kubeconfig{Server: "https://10.0.0.1:6443"}.Encode(a, pair)
+	admin := issue(t, a, client(), now())
+	text, err := Kubeconfig("skiff", "https://10.0.0.1:6443", a, admin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,148 +321,60 @@ func TestKubeconfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.Host != "https://10.0.0.1:6443" || !bytes.Equal(config.CAData, a.CertPEM) {
+	if config.Host != "https://10.0.0.1:6443" || !bytes.Equal(config.CAData, a.CertificatePEM()) {
 		t.Errorf("config: %+v", config)
 	}
 	if _, err := tls.X509KeyPair(config.CertData, config.KeyData); err != nil {
 		t.Error(err)
 	}
-	if _, err := (Kubeconfig{Server: "10.0.0.1:6443"}).Encode(a, pair); err == nil {
+	if _, err := Kubeconfig("skiff", "10.0.0.1:6443", a, admin); err == nil {
 		t.Error("a server without scheme passed")
 	}
 }
 
-func TestToken(t *testing.T) {
-	a := authority(t)
-	token, err := NewToken(a.Cert, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, err := ParseToken("  " + token.String() + "\n")
-	if err != nil || back != token {
-		t.Errorf("%s came back as %s, %v", token, back, err)
-	}
-	if !token.Matches(token.ID+"."+token.Secret) || token.Matches(token.ID+".aaaaaaaaaaaaaaaa") || token.Matches("") {
-		t.Error("bearer tokens are compared wrongly")
-	}
-	good := token.String()
-	for _, bad := range []string{
-		"", "skiff1", "skiff2" + good[6:], good[:len(good)-1], good + "0", strings.ToUpper(good),
-		strings.Replace(good, token.ID, "abc", 1), strings.Replace(good, token.Secret, "ABCDEFGHIJKLMNOP", 1),
-	} {
-		if _, err := ParseToken(bad); err == nil || strings.Contains(err.Error(), token.Secret) {
-			t.Errorf("%q: error is %v", bad, err)
-		}
-	}
-	if _, err := NewToken(a.Cert, bytes.NewReader(nil)); err == nil {
-		t.Error("a token out of nothing")
-	}
-}
-
-// handshake connects a client to a server with the pair and returns what the
-// client's Verify found.
-func handshake(t *testing.T, token Token, server *tls.Config, name string) (*x509.Certificate, error) {
-	t.Helper()
-	near, far := net.Pipe()
-	defer near.Close()
-	go func() {
-		defer far.Close()
-		tls.Server(far, server).Handshake()
-	}()
-	var found *x509.Certificate
-	client := tls.Client(near, &tls.Config{
-		InsecureSkipVerify: true, ServerName: name,
-		VerifyConnection: func(conn tls.ConnectionState) (err error) {
-			found, err = token.Verify(conn)
-			return err
-		},
-	})
-	return found, client.Handshake()
-}
-
-// TestJoin lets an agent that knows only the token find out who is the server,
-// before and after the server's pair is replaced.
-func TestJoin(t *testing.T) {
-	a, err := NewAuthority("kubernetes", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	impostor, err := NewAuthority("kubernetes", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	issue := func(by *Authority) *Pair {
-		pair, err := by.Issue(APIServer("cluster.local", netip.Addr{}), time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return pair
-	}
-	token, err := NewToken(a.Cert, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	current := NewCurrent(issue(a))
-	server := &tls.Config{GetCertificate: current.GetCertificate}
-	for range 2 {
-		found, err := handshake(t, token, server, "localhost")
-		if err != nil || !found.Equal(a.Cert) {
-			t.Errorf("join: %v", err)
-		}
-		current.Set(issue(a))
-	}
-	if _, err := handshake(t, token, server, "elsewhere"); err == nil {
-		t.Error("a server of another name was trusted")
-	}
-	current.Set(issue(impostor))
-	if _, err := handshake(t, token, server, "localhost"); err == nil || !strings.Contains(err.Error(), "join token") {
-		t.Errorf("an impostor: %v", err)
-	}
-	// The true authority's certificate behind a certificate it has not signed.
-	forged := issue(impostor)
-	forged.TLS.Certificate[1] = a.Cert.Raw
-	current.Set(forged)
-	if _, err := handshake(t, token, server, "localhost"); err == nil {
-		t.Error("a forged chain was trusted")
-	}
-}
-
+// TestSign signs for a key that stays elsewhere.
 func TestSign(t *testing.T) {
 	a := authority(t)
-	key, err := newKey()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := a.Sign(Kubelet("n1"), key.Public(), now())
+	c, err := a.Sign(client(), key.Public(), now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyPEM, err := encodeKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(text, keyPEM)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !pair.Leaf.PublicKey.(*ecdsa.PublicKey).Equal(key.Public()) {
-		t.Error("signed for another key")
+	if !key.PublicKey.Equal(c.PublicKey) || c.CheckSignatureFrom(a.Certificate) != nil {
+		t.Error("signed for another key, or by another authority")
 	}
 }
 
-// BenchmarkCreate makes everything a one-node cluster needs.
+// TestCurrent replaces a server's certificate between two connections.
+func TestCurrent(t *testing.T) {
+	a := authority(t)
+	var current Current
+	for range 2 {
+		pair := issue(t, a, server(), now())
+		current.Set(pair.TLS())
+		near, far := net.Pipe()
+		go func() {
+			defer far.Close()
+			tls.Server(far, &tls.Config{GetCertificate: current.GetCertificate}).Handshake()
+		}()
+		conn := tls.Client(near, &tls.Config{RootCAs: Pool(a), ServerName: "localhost", Time: now})
+		if err := conn.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		if !conn.ConnectionState().PeerCertificates[0].Equal(pair.Certificate) {
+			t.Error("the server shows another certificate")
+		}
+		near.Close()
+	}
+}
+
 func BenchmarkCreate(b *testing.B) {
 	for b.Loop() {
-		d := open(b, filepath.Join(b.TempDir(), "pki"), now())
-		for name, p := range map[string]Profile{
-			"apiserver":      APIServer("cluster.local", netip.Addr{}, "10.0.0.7"),
-			"admin":          Admin(),
-			"kubelet":        Kubelet("n1"),
-			"kubelet-server": KubeletServer("n1"),
-		} {
-			if _, err := d.Pair(name, d.CA, p, now()); err != nil {
-				b.Fatal(err)
-			}
+		if err := all(Directory{Path: filepath.Join(b.TempDir(), "pki"), Now: at(now())}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

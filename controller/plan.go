@@ -1,0 +1,79 @@
+// Package controller runs reconcile functions. A controller is a pure function
+// from a view of the cluster to a plan; the runner here owns what is impure:
+// queue, wake-ups, retries, the clock and the writes. One folder below holds
+// one controller, and all.go of package cluster lists them.
+package controller
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// Controller is one reconcile function and what it depends on. The runner holds
+// it to its Writes, and documentation, permissions and wake-ups come from these
+// lists.
+type Controller struct {
+	Name string // "replicaset"; the user is system:serviceaccount:kube-system:<Name>-controller
+	// For is the kind whose keys are reconciled. Where it is nil the keys are the
+	// controller's own: those that the Keys of its Reads name, which then are also
+	// asked about every object at the start.
+	For *resource.Info
+	// Reads are the other kinds whose changes wake keys of For.
+	Reads []Input
+	// Writes are the kinds and subresources that plans may change.
+	Writes []Output
+	// Reconcile decides what to do about the object at key, which may be gone. It
+	// is pure: the same arguments give the same plan. It is not called for a key
+	// again until the view has reached the last write made for that key.
+	Reconcile func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) Plan
+}
+
+// Input is a kind that a controller reads.
+type Input struct {
+	Kind *resource.Info
+	// Keys names the objects of For that a change of obj concerns. It is called
+	// with the old and with the new state. v is the view after the change. Nil is
+	// for kinds that are read but whose changes wake nothing.
+	Keys func(v *view.View, obj resource.Object) []view.Key
+}
+
+// Output is a kind, and a subresource or "", that a controller may write.
+type Output struct {
+	Kind        *resource.Info
+	Subresource string
+	Verbs       []resource.Verb
+}
+
+// Plan is what a reconcile function wants done.
+type Plan struct {
+	// Do is carried out in order, except that neighbours that all create, or all
+	// delete, objects of one kind are done side by side. The first error ends the
+	// plan, and the key is tried again with growing delay; NotFound on delete and
+	// AlreadyExists on create with a fixed name are not errors, since the view was
+	// behind.
+	Do []client.Op
+	// Failed, where not nil, says what is done in place of the rest after an
+	// operation's error. Its plan's Err, if any, makes the key be tried again with
+	// growing delay; its own Failed is not asked.
+	Failed func(op client.Op, err error) Plan
+	// Events are told to the user beside it.
+	Events []Note
+	// Again asks for another call after this time; 0 is only when something
+	// changes.
+	Again time.Duration
+	// Err is a problem with the input: logged, and tried again with growing delay.
+	Err error
+}
+
+// Note is an event about an object, before it is counted and written.
+type Note struct {
+	event.Note
+	// After is the number, counted from 1, of the operation in Do whose success
+	// this tells of. 0 is told whatever comes of the plan.
+	After int
+}

@@ -1,0 +1,24 @@
+package resource
+
+// All lists every built-in kind. The order is that of discovery.
+func All() []*Info {
+	return []*Info{
+		Namespaces.Info,
+		Nodes.Info,
+		Pods.Info,
+		Services.Info,
+		Endpoints.Info,
+		EndpointSlices.Info,
+		ConfigMaps.Info,
+		Secrets.Info,
+		ServiceAccounts.Info,
+		Events.Info,
+		Leases.Info,
+		ReplicaSets.Info,
+		Deployments.Info,
+		Roles.Info,
+		ClusterRoles.Info,
+		RoleBindings.Info,
+		ClusterRoleBindings.Info,
+	}
+}

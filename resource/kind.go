@@ -1,0 +1,337 @@
+package resource
+
+import (
+	"cmp"
+	"reflect"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Object is any API object. Whoever gets one from a view shares it with the
+// whole process and must not change it: DeepCopyObject first.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
+// Request is what a kind's functions may know of the request that they serve.
+// It carries the time, so that they stay functions of their arguments.
+type Request struct {
+	Verb        Verb
+	Subresource string // "" for the object itself
+	// Version is the group and version that the request speaks. The zero value is
+	// the version that is stored.
+	Version schema.GroupVersion
+	Now     metav1.Time
+	// DryRun is set where nothing will be stored.
+	DryRun bool
+}
+
+// Verb is what a request does to an object, as kinds and plans distinguish it.
+type Verb string
+
+// The verbs that change objects.
+const (
+	Create Verb = "create"
+	Update Verb = "update"
+	Patch  Verb = "patch"
+	Delete Verb = "delete"
+)
+
+// Kind is everything the server knows of one kind of object. Fields left out
+// mean "nothing to do": a kind that needs no defaulting has no Default.
+type Kind[T Object] struct {
+	Group, Version string // "" is the core group
+	Kind           string // "Pod"
+	Resource       string // "pods"
+	Singular       string // lower-case Kind if empty
+	Short          []string
+	Categories     []string
+	Namespaced     bool
+	// Prefix is the key prefix in the store below /registry/, as upstream's:
+	// "minions" for nodes. Resource if empty.
+	Prefix string
+	// TTL is how long an object lives in the store after its last write; 0 is
+	// for ever.
+	TTL time.Duration
+
+	// Name checks metadata.name and generateName's prefix; see package
+	// k8s.io/apimachinery/pkg/api/validation. DNS subdomain if nil.
+	Name func(name string, prefix bool) []string
+	// Default fills in what the user left out. It runs on every decoded object.
+	Default func(T)
+	// Prepare clears or sets what this verb may not set, before admission. old is
+	// nil on create.
+	Prepare func(req Request, obj, old T)
+	// Validate reports every problem of obj. old is nil on create. Metadata is
+	// checked by the verbs, not here.
+	Validate func(req Request, obj, old T) field.ErrorList
+	// Warn returns warnings for the user, beside success.
+	Warn func(obj, old T) []string
+	// Delete decides what a delete request does. Nil deletes at once (finalizers
+	// are the verbs' concern).
+	Delete func(req Request, obj T, opts *metav1.DeleteOptions) DeleteAction
+
+	// Spec returns what the user asks for, to be compared and not changed: when it
+	// differs (semantically) after a write, metadata.generation grows. Nil for kinds
+	// without a generation.
+	Spec func(T) any
+	// Status copies the status from one object to another. A kind that has one
+	// has the subresource "status": writes to the object leave the status alone,
+	// writes to status leave all else alone.
+	Status func(to, from T)
+	// Scale is the subresource "scale"; nil for none.
+	Scale *Scale[T]
+
+	Columns []Column[T]
+	// Fields are the selectable fields beside metadata.name and
+	// metadata.namespace.
+	Fields map[string]func(T) string
+	// Indexes are look-ups by value in a view, and buckets for watches.
+	Indexes map[string]func(T) []string
+	// Also lists the other versions that the kind is served in. What is stored, in
+	// views, defaulted and validated is always a T.
+	Also []Served[T]
+}
+
+// Served is another version of a kind: a type, and a pair of functions between
+// it and the stored one. Make it with Serve.
+type Served[T Object] struct {
+	Group, Version string
+	// Fields maps this version's names of selectable fields to the stored
+	// version's. Fields not named here keep their name.
+	Fields map[string]string
+	New    func() Object
+	// To returns a new object of this version; it shares nothing that it changes.
+	To func(T) Object
+	// From returns a new stored object.
+	From func(Object) T
+}
+
+// Serve makes a Served out of typed functions.
+func Serve[T, V Object](group, version string, fields map[string]string, to func(T) V, from func(V) T) Served[T] {
+	elem := reflect.TypeFor[V]().Elem()
+	return Served[T]{
+		Group: group, Version: version, Fields: fields,
+		New:  func() Object { return reflect.New(elem).Interface().(Object) },
+		To:   func(o T) Object { return to(o) },
+		From: func(o Object) T { return from(o.(V)) },
+	}
+}
+
+// Scale says where a kind keeps its replica counts (autoscaling/v1 Scale).
+type Scale[T Object] struct {
+	Spec     func(T) int32
+	SetSpec  func(T, int32)
+	Status   func(T) int32
+	Selector func(T) string // serialized label selector
+}
+
+// Column is one column of the Table that kubectl prints (KEP-1209, meta/v1
+// Table).
+type Column[T Object] struct {
+	Name        string
+	Type        string // "string", "integer", "date" ...; "string" if empty
+	Format      string // "name" for the name column
+	Description string
+	Priority    int32 // above 0: only with -o wide
+	// Value returns the cell: string, int64 or bool.
+	Value func(obj T, now time.Time) any
+}
+
+// DeleteAction is what a delete request does to an object.
+type DeleteAction struct {
+	// Grace, where not nil, keeps the object with that many seconds of grace
+	// until its agent deletes it with grace 0 (pods).
+	Grace *int64
+	// Keep leaves the object in place, marked as being deleted, until a
+	// controller has emptied it (namespaces).
+	Keep bool
+	// Update changes the kept object (phase, conditions). It may be nil.
+	Update func(Object)
+}
+
+// Info is a Kind with its type forgotten: what verbs, view and store use. A
+// custom resource is an Info made at run time.
+type Info struct {
+	GVK              schema.GroupVersionKind
+	GVR              schema.GroupVersionResource
+	Singular         string
+	Short            []string
+	Categories       []string
+	Namespaced       bool
+	Prefix           string // "/registry/pods/"
+	TTL              time.Duration
+	HasStatus        bool
+	HasGeneration    bool
+	Scale            *Scale[Object]
+	Columns          []Column[Object]
+	Fields           map[string]func(Object) string
+	Indexes          map[string]func(Object) []string
+	New              func() Object
+	Name             func(name string, prefix bool) []string
+	Default          func(Object)
+	Prepare          func(req Request, obj, old Object)
+	Validate         func(req Request, obj, old Object) field.ErrorList
+	Warn             func(obj, old Object) []string
+	Delete           func(req Request, obj Object, opts *metav1.DeleteOptions) DeleteAction
+	Spec             func(Object) any
+	CopyStatus       func(to, from Object)
+	WithSubresources []string // those that the generic verbs serve: "status", "scale"
+	Also             []ServedInfo
+}
+
+// ServedInfo is a Served with its type forgotten. Names and scope are those of
+// the kind.
+type ServedInfo struct {
+	GVK    schema.GroupVersionKind
+	GVR    schema.GroupVersionResource
+	Fields map[string]string
+	New    func() Object
+	To     func(Object) Object
+	From   func(Object) Object
+}
+
+// GR returns the group and resource, which name a kind whatever its version.
+func (i *Info) GR() schema.GroupResource { return i.GVR.GroupResource() }
+
+// Key returns the store key of an object, and of a namespace's or the whole
+// kind's objects where name or both are empty.
+func (i *Info) Key(namespace, name string) string {
+	switch {
+	case !i.Namespaced || namespace == "":
+		return i.Prefix + name
+	case name == "":
+		return i.Prefix + namespace + "/"
+	default:
+		return i.Prefix + namespace + "/" + name
+	}
+}
+
+// Typed is a kind together with its forgotten-type form. Every kind's file
+// exports one, and typed reads of a view take it as their argument.
+type Typed[T Object] struct {
+	Kind[T]
+	Info *Info
+}
+
+// Define makes a kind usable. It is called once per kind, by its file.
+func Define[T Object](k Kind[T]) *Typed[T] {
+	return &Typed[T]{Kind: k, Info: erase(k)}
+}
+
+func erase[T Object](k Kind[T]) *Info {
+	elem := reflect.TypeFor[T]().Elem()
+	info := &Info{
+		GVK:           schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind},
+		GVR:           schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource},
+		Singular:      k.Singular,
+		Short:         k.Short,
+		Categories:    k.Categories,
+		Namespaced:    k.Namespaced,
+		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
+		TTL:           k.TTL,
+		HasStatus:     k.Status != nil,
+		HasGeneration: k.Spec != nil,
+		New:           func() Object { return reflect.New(elem).Interface().(Object) },
+		Name:          k.Name,
+	}
+	if info.Singular == "" {
+		info.Singular = strings.ToLower(k.Kind)
+	}
+	eraseFuncs(info, k)
+	eraseLookups(info, k)
+	return info
+}
+
+// typed returns obj as a T, and the zero T for nil (a create has no old object).
+func typed[T Object](obj Object) T {
+	if obj == nil {
+		var none T
+		return none
+	}
+	return obj.(T)
+}
+
+func eraseFuncs[T Object](info *Info, k Kind[T]) {
+	if k.Default != nil {
+		info.Default = func(o Object) { k.Default(o.(T)) }
+	}
+	if k.Prepare != nil {
+		info.Prepare = func(r Request, o, old Object) { k.Prepare(r, o.(T), typed[T](old)) }
+	}
+	if k.Validate != nil {
+		info.Validate = func(r Request, o, old Object) field.ErrorList { return k.Validate(r, o.(T), typed[T](old)) }
+	}
+	if k.Warn != nil {
+		info.Warn = func(o, old Object) []string { return k.Warn(o.(T), typed[T](old)) }
+	}
+	if k.Delete != nil {
+		info.Delete = func(r Request, o Object, opts *metav1.DeleteOptions) DeleteAction { return k.Delete(r, o.(T), opts) }
+	}
+	if k.Spec != nil {
+		info.Spec = func(o Object) any { return k.Spec(o.(T)) }
+	}
+	if k.Status != nil {
+		info.CopyStatus = func(to, from Object) { k.Status(to.(T), from.(T)) }
+		info.WithSubresources = append(info.WithSubresources, "status")
+	}
+	if s := k.Scale; s != nil {
+		info.Scale = &Scale[Object]{
+			Spec:     func(o Object) int32 { return s.Spec(o.(T)) },
+			SetSpec:  func(o Object, n int32) { s.SetSpec(o.(T), n) },
+			Status:   func(o Object) int32 { return s.Status(o.(T)) },
+			Selector: func(o Object) string { return s.Selector(o.(T)) },
+		}
+		info.WithSubresources = append(info.WithSubresources, "scale")
+	}
+}
+
+func eraseLookups[T Object](info *Info, k Kind[T]) {
+	for _, c := range k.Columns {
+		info.Columns = append(info.Columns, Column[Object]{
+			Name: c.Name, Type: cmp.Or(c.Type, "string"), Format: c.Format,
+			Description: c.Description, Priority: c.Priority,
+			Value: func(o Object, now time.Time) any { return c.Value(o.(T), now) },
+		})
+	}
+	info.Fields = map[string]func(Object) string{
+		"metadata.name":      func(o Object) string { return o.GetName() },
+		"metadata.namespace": func(o Object) string { return o.GetNamespace() },
+	}
+	for name, f := range k.Fields {
+		info.Fields[name] = func(o Object) string { return f(o.(T)) }
+	}
+	info.Indexes = map[string]func(Object) []string{OwnerIndex: owners}
+	for name, f := range k.Indexes {
+		info.Indexes[name] = func(o Object) []string { return f(o.(T)) }
+	}
+	for _, s := range k.Also {
+		gv := schema.GroupVersion{Group: s.Group, Version: s.Version}
+		info.Also = append(info.Also, ServedInfo{
+			GVK: gv.WithKind(k.Kind), GVR: gv.WithResource(k.Resource), Fields: s.Fields, New: s.New,
+			To:   func(o Object) Object { return s.To(o.(T)) },
+			From: func(o Object) Object { return s.From(o) },
+		})
+	}
+}
+
+// OwnerIndex is the index that every kind has: the UIDs of its owners.
+const OwnerIndex = "metadata.ownerReferences.uid"
+
+func owners(o Object) []string {
+	refs := o.GetOwnerReferences()
+	if len(refs) == 0 {
+		return nil
+	}
+	uids := make([]string, len(refs))
+	for i, ref := range refs {
+		uids[i] = string(ref.UID)
+	}
+	return uids
+}

@@ -1,0 +1,58 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/skiff-sh/skiff/resource"
+)
+
+// Entry is one revision of one object, with its encoded forms. The forms are
+// made at most once (or, in a race, more than once with the same result) and
+// shared by every list and watch.
+type Entry struct {
+	Info     *resource.Info
+	Key      Key
+	Object   resource.Object // kind and apiVersion empty, resourceVersion set
+	Revision int64
+
+	json  atomic.Pointer[[]byte]
+	proto atomic.Pointer[[]byte]
+}
+
+// NewEntry takes obj over: it sets the resource version, and from then on the
+// object must not change.
+func NewEntry(info *resource.Info, obj resource.Object, revision int64) *Entry {
+	obj.SetResourceVersion(strconv.FormatInt(revision, 10))
+	return &Entry{Info: info, Key: KeyOf(obj), Object: obj, Revision: revision}
+}
+
+// JSON returns the object without kind and apiVersion, as it stands in a list.
+func (e *Entry) JSON() []byte {
+	if p := e.json.Load(); p != nil {
+		return *p
+	}
+	data, err := json.Marshal(e.Object)
+	if err != nil {
+		// Every object in a view was decoded from bytes, so it can be encoded.
+		panic(fmt.Sprintf("encode %s %s: %v", e.Info.GVK.Kind, e.Key, err))
+	}
+	e.json.Store(&data)
+	return data
+}
+
+// Protobuf returns the bare protobuf bytes, without the envelope, as they stand
+// in a list. It errs for kinds without a protobuf form.
+func (e *Entry) Protobuf() ([]byte, error) {
+	if p := e.proto.Load(); p != nil {
+		return *p, nil
+	}
+	data, err := resource.MarshalProtobuf(e.Object)
+	if err != nil {
+		return nil, err
+	}
+	e.proto.Store(&data)
+	return data, nil
+}

@@ -1,0 +1,258 @@
+// Package watchcache keeps the view of the cluster current and tells readers
+// what changed. One log per kind holds the latest changes; a reader is a
+// position in it and one wake-up, so that a thousand readers cost no more than
+// their positions.
+package watchcache
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// DefaultHistory is how many changes per kind are kept for readers that lag.
+const DefaultHistory = 4096
+
+// Cache is the current view and the changes that led to it. One feeder calls
+// Reset and Apply; any number of readers call the rest.
+type Cache struct {
+	history int
+	current atomic.Pointer[view.View]
+
+	mu      sync.Mutex
+	logs    map[schema.GroupResource]*log
+	base    int64 // revision of the last Reset: no log reaches back beyond it
+	readers map[schema.GroupResource]map[*Reader]struct{}
+	waiters map[chan struct{}]int64 // closed when the view reaches the revision
+}
+
+// New returns a cache with an empty view. history is the number of changes kept
+// per kind; 0 means DefaultHistory.
+func New(history int) *Cache {
+	c := &Cache{
+		history: cmp.Or(history, DefaultHistory),
+		logs:    map[schema.GroupResource]*log{},
+		readers: map[schema.GroupResource]map[*Reader]struct{}{},
+		waiters: map[chan struct{}]int64{},
+	}
+	c.current.Store(&view.View{})
+	return c
+}
+
+// View returns the current view.
+func (c *Cache) View() *view.View { return c.current.Load() }
+
+// Reset replaces everything, as after the first list or one that follows lost
+// changes. Readers behind it get ErrTooOld.
+func (c *Cache) Reset(v *view.View) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.base = v.Revision()
+	clear(c.logs)
+	c.publish(v)
+	for _, readers := range c.readers {
+		for r := range readers {
+			r.wake()
+		}
+	}
+}
+
+// Update is one change to apply: New with Entry nil is a deletion of Key.
+type Update struct {
+	Info     *resource.Info
+	Key      view.Key
+	Entry    *view.Entry // nil deletes
+	Revision int64
+}
+
+// Apply moves the view to revision. Updates are in revision order, and all
+// updates of one revision come in one call.
+func (c *Cache) Apply(updates []Update, revision int64) {
+	edit := c.View().Edit()
+	changes := make([]Change, 0, len(updates))
+	infos := make([]*resource.Info, 0, len(updates))
+	for _, u := range updates {
+		change := Change{Revision: u.Revision, New: u.Entry}
+		if u.Entry != nil {
+			change.Old = edit.Put(u.Entry)
+		} else if change.Old = edit.Delete(u.Info, u.Key); change.Old == nil {
+			continue
+		}
+		changes, infos = append(changes, change), append(infos, u.Info)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, change := range changes {
+		c.log(infos[i].GR()).append(change)
+	}
+	c.publish(edit.View(revision))
+	for i := range changes {
+		for r := range c.readers[infos[i].GR()] {
+			r.wake()
+		}
+	}
+}
+
+func (c *Cache) log(gr schema.GroupResource) *log {
+	l := c.logs[gr]
+	if l == nil {
+		l = &log{dropped: c.base, limit: c.history}
+		c.logs[gr] = l
+	}
+	return l
+}
+
+// publish stores the view and releases who waits for its revision.
+func (c *Cache) publish(v *view.View) {
+	c.current.Store(v)
+	for ch, revision := range c.waiters {
+		if revision <= v.Revision() {
+			close(ch)
+			delete(c.waiters, ch)
+		}
+	}
+}
+
+// WaitFor returns a view at revision or later.
+func (c *Cache) WaitFor(ctx context.Context, revision int64) (*view.View, error) {
+	if v := c.View(); v.Revision() >= revision {
+		return v, nil
+	}
+	c.mu.Lock()
+	if v := c.View(); v.Revision() >= revision {
+		c.mu.Unlock()
+		return v, nil
+	}
+	ch := make(chan struct{})
+	c.waiters[ch] = revision
+	c.mu.Unlock()
+	select {
+	case <-ch:
+		return c.View(), nil
+	case <-ctx.Done():
+		c.mu.Lock()
+		delete(c.waiters, ch)
+		c.mu.Unlock()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Reader is a position in the logs of some kinds. It belongs to one goroutine;
+// Close it when done.
+type Reader struct {
+	cache    *Cache
+	kinds    []schema.GroupResource
+	position int64
+	ready    chan struct{} // capacity 1: something may be new
+}
+
+// Read returns a reader of the changes after revision from, of the given kinds.
+func (c *Cache) Read(from int64, kinds ...*resource.Info) *Reader {
+	r := &Reader{cache: c, position: from, ready: make(chan struct{}, 1)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, info := range kinds {
+		gr := info.GR()
+		r.kinds = append(r.kinds, gr)
+		if c.readers[gr] == nil {
+			c.readers[gr] = map[*Reader]struct{}{}
+		}
+		c.readers[gr][r] = struct{}{}
+	}
+	r.wake()
+	return r
+}
+
+func (r *Reader) wake() {
+	select {
+	case r.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Ready is sent to when Poll may have something new.
+func (r *Reader) Ready() <-chan struct{} { return r.ready }
+
+// Poll returns the changes since the last call in revision order, without
+// waiting, and the view that they lead to. It returns ErrTooOld when the reader
+// has fallen behind the log.
+func (r *Reader) Poll() ([]Change, *view.View, error) {
+	c := r.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := c.View()
+	if r.position < c.base {
+		return nil, v, ErrTooOld
+	}
+	var changes []Change
+	for _, gr := range r.kinds {
+		l := c.logs[gr]
+		if l == nil {
+			continue
+		}
+		part, err := l.after(r.position)
+		if err != nil {
+			return nil, v, err
+		}
+		if len(changes) == 0 {
+			changes = part
+		} else if len(part) > 0 {
+			changes = slices.Concat(changes, part)
+		}
+	}
+	if len(r.kinds) > 1 {
+		slices.SortStableFunc(changes, func(a, b Change) int { return cmp.Compare(a.Revision, b.Revision) })
+	}
+	r.position = max(r.position, v.Revision())
+	return changes, v, nil
+}
+
+// Next waits for changes and returns them with the view that they lead to.
+func (r *Reader) Next(ctx context.Context) ([]Change, *view.View, error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-r.ready:
+		}
+		changes, v, err := r.Poll()
+		if err != nil || len(changes) > 0 {
+			return changes, v, err
+		}
+	}
+}
+
+// Close ends the reader.
+func (r *Reader) Close() {
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	for _, gr := range r.kinds {
+		delete(r.cache.readers[gr], r)
+	}
+}
+
+// Behind tells whether changes after the reader's position are already gone.
+func (r *Reader) Behind() bool {
+	c := r.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.position < c.base {
+		return true
+	}
+	for _, gr := range r.kinds {
+		if l := c.logs[gr]; l != nil && r.position < l.dropped {
+			return true
+		}
+	}
+	return false
+}
+
+// Position is the revision up to which the reader has seen changes.
+func (r *Reader) Position() int64 { return r.position }
