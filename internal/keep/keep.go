@@ -1,4 +1,5 @@
-package main
+// Package keep holds modules until the code that needs them has landed.
+package keep
 
 import (
 	_ "github.com/containerd/containerd/v2/client"
@@ -39,4 +40,3 @@ import (
 	_ "sigs.k8s.io/yaml"
 )
 
-func main() {}

@@ -1,0 +1,32 @@
+package pki
+
+import (
+	"fmt"
+
+	clientcmd "k8s.io/client-go/tools/clientcmd/api/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// Kubeconfig returns a kubeconfig by which user reaches a server, with all
+// certificates in it.
+func Kubeconfig(name, server string, authority, user *Pair) ([]byte, error) {
+	key, err := user.KeyPEM()
+	if err != nil {
+		return nil, err
+	}
+	config := clientcmd.Config{
+		Kind: "Config", APIVersion: "v1", CurrentContext: name,
+		Clusters: []clientcmd.NamedCluster{{Name: name, Cluster: clientcmd.Cluster{
+			Server: server, CertificateAuthorityData: authority.CertificatePEM(),
+		}}},
+		AuthInfos: []clientcmd.NamedAuthInfo{{Name: name, AuthInfo: clientcmd.AuthInfo{
+			ClientCertificateData: user.CertificatePEM(), ClientKeyData: key,
+		}}},
+		Contexts: []clientcmd.NamedContext{{Name: name, Context: clientcmd.Context{Cluster: name, AuthInfo: name}}},
+	}
+	data, err := yaml.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("encode kubeconfig: %w", err)
+	}
+	return data, nil
+}
