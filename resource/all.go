@@ -3,8 +3,22 @@ package resource
 // All lists every built-in kind. The order is that of discovery.
 func All() []*Info {
 	return []*Info{
-		Namespaces.Info, Nodes.Info, Pods.Info, Services.Info, Endpoints.Info, ConfigMaps.Info, Secrets.Info,
-		ServiceAccounts.Info, Events.Info, EndpointSlices.Info, Leases.Info, ReplicaSets.Info, Deployments.Info,
-		Roles.Info, ClusterRoles.Info, RoleBindings.Info, ClusterRoleBindings.Info,
+		Namespaces.Info,
+		Nodes.Info,
+		Pods.Info,
+		Services.Info,
+		Endpoints.Info,
+		EndpointSlices.Info,
+		ConfigMaps.Info,
+		Secrets.Info,
+		ServiceAccounts.Info,
+		Events.Info,
+		Leases.Info,
+		ReplicaSets.Info,
+		Deployments.Info,
+		Roles.Info,
+		ClusterRoles.Info,
+		RoleBindings.Info,
+		ClusterRoleBindings.Info,
 	}
 }

@@ -24,7 +24,10 @@ type Object interface {
 type Request struct {
 	Verb        Verb
 	Subresource string // "" for the object itself
-	Now         metav1.Time
+	// Version is the group and version that the request speaks. The zero value is
+	// the version that is stored.
+	Version schema.GroupVersion
+	Now     metav1.Time
 	// DryRun is set where nothing will be stored.
 	DryRun bool
 }
@@ -74,8 +77,9 @@ type Kind[T Object] struct {
 	// are the verbs' concern).
 	Delete func(req Request, obj T, opts *metav1.DeleteOptions) DeleteAction
 
-	// Spec returns a pointer to what the user asks for: when it changes,
-	// metadata.generation grows. Nil for kinds without a generation.
+	// Spec returns what the user asks for, to be compared and not changed: when it
+	// differs (semantically) after a write, metadata.generation grows. Nil for kinds
+	// without a generation.
 	Spec func(T) any
 	// Status copies the status from one object to another. A kind that has one
 	// has the subresource "status": writes to the object leave the status alone,
@@ -90,6 +94,34 @@ type Kind[T Object] struct {
 	Fields map[string]func(T) string
 	// Indexes are look-ups by value in a view, and buckets for watches.
 	Indexes map[string]func(T) []string
+	// Also lists the other versions that the kind is served in. What is stored, in
+	// views, defaulted and validated is always a T.
+	Also []Served[T]
+}
+
+// Served is another version of a kind: a type, and a pair of functions between
+// it and the stored one. Make it with Serve.
+type Served[T Object] struct {
+	Group, Version string
+	// Fields maps this version's names of selectable fields to the stored
+	// version's. Fields not named here keep their name.
+	Fields map[string]string
+	New    func() Object
+	// To returns a new object of this version; it shares nothing that it changes.
+	To func(T) Object
+	// From returns a new stored object.
+	From func(Object) T
+}
+
+// Serve makes a Served out of typed functions.
+func Serve[T, V Object](group, version string, fields map[string]string, to func(T) V, from func(V) T) Served[T] {
+	elem := reflect.TypeFor[V]().Elem()
+	return Served[T]{
+		Group: group, Version: version, Fields: fields,
+		New:  func() Object { return reflect.New(elem).Interface().(Object) },
+		To:   func(o T) Object { return to(o) },
+		From: func(o Object) T { return from(o.(V)) },
+	}
 }
 
 // Scale says where a kind keeps its replica counts (autoscaling/v1 Scale).
@@ -151,6 +183,18 @@ type Info struct {
 	Spec             func(Object) any
 	CopyStatus       func(to, from Object)
 	WithSubresources []string // those that the generic verbs serve: "status", "scale"
+	Also             []ServedInfo
+}
+
+// ServedInfo is a Served with its type forgotten. Names and scope are those of
+// the kind.
+type ServedInfo struct {
+	GVK    schema.GroupVersionKind
+	GVR    schema.GroupVersionResource
+	Fields map[string]string
+	New    func() Object
+	To     func(Object) Object
+	From   func(Object) Object
 }
 
 // GR returns the group and resource, which name a kind whatever its version.
@@ -266,6 +310,14 @@ func eraseLookups[T Object](info *Info, k Kind[T]) {
 	info.Indexes = map[string]func(Object) []string{OwnerIndex: owners}
 	for name, f := range k.Indexes {
 		info.Indexes[name] = func(o Object) []string { return f(o.(T)) }
+	}
+	for _, s := range k.Also {
+		gv := schema.GroupVersion{Group: s.Group, Version: s.Version}
+		info.Also = append(info.Also, ServedInfo{
+			GVK: gv.WithKind(k.Kind), GVR: gv.WithResource(k.Resource), Fields: s.Fields, New: s.New,
+			To:   func(o Object) Object { return s.To(o.(T)) },
+			From: func(o Object) Object { return s.From(o) },
+		})
 	}
 }
 

@@ -1,0 +1,43 @@
+package resource
+
+import (
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ReplicaSets is the kind ReplicaSet.
+var ReplicaSets = Define(Kind[*appsv1.ReplicaSet]{
+	Group: "apps", Version: "v1", Kind: "ReplicaSet", Resource: "replicasets", Short: []string{"rs"},
+	Categories: []string{"all"}, Namespaced: true,
+	Spec:   func(r *appsv1.ReplicaSet) any { return &r.Spec },
+	Status: func(to, from *appsv1.ReplicaSet) { to.Status = from.Status },
+	Scale: &Scale[*appsv1.ReplicaSet]{
+		Spec:     func(r *appsv1.ReplicaSet) int32 { return replicas(r.Spec.Replicas) },
+		SetSpec:  func(r *appsv1.ReplicaSet, n int32) { r.Spec.Replicas = &n },
+		Status:   func(r *appsv1.ReplicaSet) int32 { return r.Status.Replicas },
+		Selector: func(r *appsv1.ReplicaSet) string { return selectorText(r.Spec.Selector) },
+	},
+	Fields: map[string]func(*appsv1.ReplicaSet) string{
+		"status.replicas": func(r *appsv1.ReplicaSet) string { return strconv.Itoa(int(r.Status.Replicas)) },
+	},
+})
+
+// replicas returns a wished count; the default is 1.
+func replicas(n *int32) int32 {
+	if n == nil {
+		return 1
+	}
+	return *n
+}
+
+// selectorText writes a selector as kubectl and scale clients read it, and ""
+// for one that does not parse.
+func selectorText(s *metav1.LabelSelector) string {
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil {
+		return ""
+	}
+	return selector.String()
+}

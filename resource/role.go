@@ -1,0 +1,8 @@
+package resource
+
+import rbacv1 "k8s.io/api/rbac/v1"
+
+// Roles is the kind Role.
+var Roles = Define(Kind[*rbacv1.Role]{
+	Group: rbacv1.GroupName, Version: "v1", Kind: "Role", Resource: "roles", Namespaced: true,
+})
