@@ -28,6 +28,7 @@ type Exec func(ctx context.Context, containerID string, command []string, timeou
 // Target is the container that is probed.
 type Target struct {
 	ID        string // of the container
+	Owner     string // what the caller knows its pod by
 	IP        string // of its pod
 	Container *corev1.Container
 	Started   time.Time

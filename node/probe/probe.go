@@ -11,8 +11,9 @@ import (
 
 // Report is something learned about a container.
 type Report struct {
-	ID   string // of the container
-	Kind Kind
+	ID    string // of the container
+	Owner string // of the target
+	Kind  Kind
 	// Changed is set when Healthy is now the container's state; else the report
 	// only tells of a failure that counts towards it.
 	Changed bool
@@ -176,7 +177,7 @@ func (p *Prober) settle(t *task, ok bool, message string, err error) []Report {
 	before, was := t.known, t.healthy
 	reached := t.outcome(ok)
 	changed := reached && (!before || was != ok)
-	report := Report{ID: t.target.ID, Kind: t.kind, Changed: changed, Healthy: ok, Message: message}
+	report := Report{ID: t.target.ID, Owner: t.target.Owner, Kind: t.kind, Changed: changed, Healthy: ok, Message: message}
 	switch {
 	case reached && t.kind == Startup && ok:
 		p.tasks[t.target.ID] = nil
