@@ -94,6 +94,7 @@ func bridgeAddress(pods netip.Prefix) netip.Addr { return pods.Masked().Addr().N
 // have a token.
 func (id *identity) serverTLS(p *pki.Pair) *tls.Config {
 	certificate := p.TLS()
+	certificate.Certificate = append(certificate.Certificate, id.authority.Certificate.Raw) // joining machines know it by its hash
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{certificate},

@@ -61,3 +61,6 @@ func (p Paths) SupervisorState() string { return filepath.Join(p.Data, "supervis
 // Settings is what the cluster was started with, so that commands need only its
 // name.
 func (p Paths) Settings() string { return filepath.Join(p.Data, "cluster.json") }
+
+// JoinToken lets other machines join.
+func (p Paths) JoinToken() string { return filepath.Join(p.Data, "join.token") }
