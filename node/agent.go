@@ -100,7 +100,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.node = a.describe(time.Now())
+	a.node = a.describe()
 	a.take(found, time.Now())
 	reader, err := a.begin()
 	if err != nil {

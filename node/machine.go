@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -74,7 +73,7 @@ func memoryBytes() int64 {
 }
 
 // describe returns the Node object of this machine, without conditions.
-func (a *Agent) describe(now time.Time) *corev1.Node {
+func (a *Agent) describe() *corev1.Node {
 	c := a.config
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: c.Name, Labels: map[string]string{
 		corev1.LabelHostname: c.Hostname, corev1.LabelOSStable: runtime.GOOS, corev1.LabelArchStable: runtime.GOARCH,

@@ -23,59 +23,69 @@ func (a *Agent) register(ctx context.Context) {
 	beat := time.NewTimer(0)
 	defer beat.Stop()
 	var written time.Time
+	wait := notReadyFirst
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-beat.C:
 		}
-		beat.Reset(heartbeat)
 		now := time.Now()
-		if err := a.report(ctx, now, now.Sub(written) >= statusInterval); err != nil {
-			if ctx.Err() != nil {
-				return
+		due := now.Sub(written) >= statusInterval
+		ready, err := a.report(ctx, now, due)
+		if err == nil {
+			if due {
+				written = now
 			}
+			err = a.renew(ctx, now)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
 			a.log.Warn("the node could not report itself", "err", err)
-			beat.Reset(retryFirst)
+		}
+		if ready && err == nil {
+			wait = notReadyFirst
+			beat.Reset(heartbeat)
 			continue
 		}
-		if now.Sub(written) >= statusInterval {
-			written = now
-		}
-		if err := a.renew(ctx, now); err != nil && ctx.Err() == nil {
-			a.log.Warn("the node's lease could not be renewed", "err", err)
-			beat.Reset(retryFirst)
-		}
+		beat.Reset(wait)
+		wait = min(2*wait, heartbeat)
 	}
 }
 
+// notReadyFirst is how soon a node that is not ready looks at itself again; the
+// next waits double.
+const notReadyFirst = 25 * time.Millisecond
+
 // report writes the Node if it is not there or not as it should be; always, if
-// due, so that its heartbeat moves.
-func (a *Agent) report(ctx context.Context, now time.Time, due bool) error {
+// due, so that its heartbeat moves. It reports whether the node is ready.
+func (a *Agent) report(ctx context.Context, now time.Time, due bool) (ready bool, err error) {
 	unmet, err := a.runtime.Unready(ctx)
 	if err != nil {
 		unmet = map[string]string{"RuntimeReady": err.Error()}
 	}
-	want := a.describe(now)
+	ready = len(unmet) == 0
+	want := a.node.DeepCopy()
 	want.Status.Conditions = conditionsOf(unmet, now)
 	old, ok := view.Get(a.client.Cache().View(), resource.Nodes, "", a.config.Name)
 	if !ok {
-		created, err := client.Do(ctx, a.client, resource.Nodes, client.Create(resource.Nodes, want))
-		if err == nil {
-			return a.writeNodeStatus(ctx, created, want)
+		old, err = client.Do(ctx, a.client, resource.Nodes, client.Create(resource.Nodes, want))
+		if apierrors.IsAlreadyExists(err) {
+			return false, nil // the view will have it soon
 		}
-		if !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("create node: %w", err)
+		if err != nil {
+			return false, fmt.Errorf("create node: %w", err)
 		}
-		return nil // the view will have it by the next beat
 	}
 	keepTransitions(want.Status.Conditions, old.Status.Conditions)
 	if due || !sameNodeStatus(&old.Status, &want.Status) {
 		if err := a.writeNodeStatus(ctx, old, want); err != nil {
-			return err
+			return ready, err
 		}
 	}
-	return a.writeNodeLabels(ctx, old, want)
+	return ready, a.writeNodeLabels(ctx, old, want)
 }
 
 func (a *Agent) writeNodeStatus(ctx context.Context, old, want *corev1.Node) error {

@@ -62,7 +62,8 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 	return r.RuntimeName + "://" + version, nil
 }
 
-// Unready returns the runtime's conditions that are not met, by type.
+// Unready returns what of the runtime's two required conditions, RuntimeReady and
+// NetworkReady, is not met, with its message. Others are advice to operators.
 func (c *Client) Unready(ctx context.Context) (map[string]string, error) {
 	r, err := c.Runtime.Status(ctx, &runtimeapi.StatusRequest{})
 	if err != nil {
@@ -70,7 +71,8 @@ func (c *Client) Unready(ctx context.Context) (map[string]string, error) {
 	}
 	unmet := map[string]string{}
 	for _, condition := range r.Status.GetConditions() {
-		if !condition.Status {
+		required := condition.Type == runtimeapi.RuntimeReady || condition.Type == runtimeapi.NetworkReady
+		if required && !condition.Status {
 			unmet[condition.Type] = condition.Message
 		}
 	}
