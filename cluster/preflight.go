@@ -19,7 +19,7 @@ func Examine(config Config) []doctor.Finding {
 		}
 	}
 	if config.Node {
-		n := config.nodeConfig(netip.Addr{}, 0)
+		n := config.nodeConfig(netip.Addr{})
 		want.Bridge = n.network().Bridge
 		want.CIDRs = []netip.Prefix{config.PodCIDR, config.ServiceCIDR}
 	}
