@@ -76,6 +76,7 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 		return err
 	}
 	role.run(parts, remote)
+	parts.start("trim", trimAfterStart)
 	parts.wg.Wait()
 	return nil
 }

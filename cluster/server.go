@@ -137,6 +137,7 @@ func (s *server) run(ctx context.Context) error {
 	s.log.Info("the API server is ready", "address", s.listener.Addr().String())
 	s.startControllers(parts, all)
 	parts.start("scheduler", s.runScheduler)
+	parts.start("trim", trimAfterStart)
 	if role != nil {
 		role.run(parts, s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}}))
 	}
