@@ -29,7 +29,7 @@ func httpProbe(path string) *corev1.Probe {
 	}
 }
 
-func server(name string) *corev1.Pod {
+func served(name string) *corev1.Pod {
 	p := pod(name, "serve", ":8080")
 	p.Spec.Containers[0].ReadinessProbe = httpProbe("/")
 	return p
@@ -63,7 +63,7 @@ func TestRunsAPodFromCreationToDeletion(t *testing.T) {
 	w.api.Put(resource.Secrets.Info, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "keys", Namespace: "default"}, Data: map[string][]byte{"key": []byte("1234")},
 	})
-	p := server("web")
+	p := served("web")
 	p.Labels = map[string]string{"app": "web"}
 	p.Spec.ServiceAccountName = "default"
 	c := &p.Spec.Containers[0]
@@ -183,8 +183,8 @@ func (w *world) pause() {
 
 func TestAgentTakesUpWhatItLeft(t *testing.T) {
 	w := newWorld(t)
-	w.create(server("stays"))
-	w.create(server("goes"))
+	w.create(served("stays"))
+	w.create(served("goes"))
 	p := w.untilPod("stays", "is ready", ready)
 	gone := w.untilPod("goes", "is ready", ready)
 	id, ip := p.Status.ContainerStatuses[0].ContainerID, p.Status.PodIP
@@ -220,7 +220,7 @@ func TestContainersThatEnd(t *testing.T) {
 	unset.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "X", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
 		LocalObjectReference: corev1.LocalObjectReference{Name: "later"}, Key: "x"}}}}
 	w.create(unset)
-	dead := server("unwell")
+	dead := served("unwell")
 	dead.Spec.Containers[0].LivenessProbe = httpProbe("/exists?path=/none")
 	dead.Spec.Containers[0].LivenessProbe.InitialDelaySeconds = 1
 	w.create(dead)
