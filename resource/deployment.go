@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -17,6 +18,7 @@ import (
 var Deployments = Define(Kind[*appsv1.Deployment]{
 	Group: "apps", Version: "v1", Kind: "Deployment", Resource: "deployments", Short: []string{"deploy"},
 	Categories: []string{"all"}, Namespaced: true,
+	Warn:     warnDeployment,
 	Validate: validateDeployment,
 	Default:  defaultDeployment,
 	Prepare:  prepareDeployment,
@@ -87,4 +89,15 @@ func validateDeployment(req Request, d, old *appsv1.Deployment) field.ErrorList 
 		return validate.DeploymentStatus(d, old)
 	}
 	return validate.Deployment(d, old)
+}
+
+// warnDeployment is silent where nothing changed but the status.
+func warnDeployment(r, old *appsv1.Deployment) []string {
+	if old == nil {
+		return warnTemplate(r.Name, &r.Spec.Template, nil)
+	}
+	if equality.Semantic.DeepEqual(r.Spec, old.Spec) {
+		return nil
+	}
+	return warnTemplate(r.Name, &r.Spec.Template, &old.Spec.Template)
 }

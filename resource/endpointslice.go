@@ -15,6 +15,7 @@ import (
 var EndpointSlices = Define(Kind[*discoveryv1.EndpointSlice]{
 	Group: "discovery.k8s.io", Version: "v1", Kind: "EndpointSlice", Resource: "endpointslices",
 	Namespaced: true,
+	Warn:       warnEndpointSlice,
 	Validate: func(_ Request, s, old *discoveryv1.EndpointSlice) field.ErrorList {
 		return validate.EndpointSlice(s, old)
 	},

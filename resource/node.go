@@ -15,6 +15,7 @@ import (
 // Nodes is the kind Node.
 var Nodes = Define(Kind[*corev1.Node]{
 	Version: "v1", Kind: "Node", Resource: "nodes", Short: []string{"no"}, Prefix: "minions",
+	Warn:     warnNode,
 	Validate: func(_ Request, n, old *corev1.Node) field.ErrorList { return validate.Node(n, old) },
 	Default:  defaultNode,
 	Status:   func(to, from *corev1.Node) { to.Status = from.Status },

@@ -13,6 +13,7 @@ import (
 var Pods = Define(Kind[*corev1.Pod]{
 	Version: "v1", Kind: "Pod", Resource: "pods", Short: []string{"po"},
 	Categories: []string{"all"}, Namespaced: true,
+	Warn:     warnPod,
 	Validate: validatePod,
 	Default:  defaultPod,
 	Prepare:  preparePod,

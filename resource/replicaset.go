@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -16,6 +17,7 @@ import (
 var ReplicaSets = Define(Kind[*appsv1.ReplicaSet]{
 	Group: "apps", Version: "v1", Kind: "ReplicaSet", Resource: "replicasets", Short: []string{"rs"},
 	Categories: []string{"all"}, Namespaced: true,
+	Warn:     warnReplicaSet,
 	Validate: validateReplicaSet,
 	Default:  defaultReplicaSet,
 	Prepare:  prepareReplicaSet,
@@ -86,4 +88,15 @@ func validateReplicaSet(req Request, r, old *appsv1.ReplicaSet) field.ErrorList 
 		return validate.ReplicaSetStatus(r)
 	}
 	return validate.ReplicaSet(r, old)
+}
+
+// warnReplicaSet is silent where nothing changed but the status.
+func warnReplicaSet(r, old *appsv1.ReplicaSet) []string {
+	if old == nil {
+		return warnTemplate(r.Name, &r.Spec.Template, nil)
+	}
+	if equality.Semantic.DeepEqual(r.Spec, old.Spec) {
+		return nil
+	}
+	return warnTemplate(r.Name, &r.Spec.Template, &old.Spec.Template)
 }

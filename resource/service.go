@@ -14,6 +14,7 @@ var Services = Define(Kind[*corev1.Service]{
 	Version: "v1", Kind: "Service", Resource: "services", Short: []string{"svc"},
 	Categories: []string{"all"}, Namespaced: true, Prefix: "services/specs",
 	Name:     validation.NameIsDNSLabel,
+	Warn:     warnService,
 	Validate: validateService,
 	Default:  defaultService,
 	Prepare:  prepareService,
