@@ -281,9 +281,12 @@ func answerLimit(clients int) func(*bench, figure) (figure, error) {
 			b.limits.tls = l
 		}
 		path := fmt.Sprintf("/%d", skiff.size)
+		constant := &target{
+			endpoint: endpoint{b.limits.address, &tls.Config{InsecureSkipVerify: true}}, // a certificate made for this minute
+			pids:     []int{b.limits.tls.process.cmd.Process.Pid},
+		}
 		return load{
-			to:  endpoint{b.limits.address, &tls.Config{InsecureSkipVerify: true}}, // a certificate made for this minute
-			cpu: b.limits.tls.cpu, clients: clients, time: b.length(2 * time.Second),
+			on: constant, clients: clients, time: b.length(2 * time.Second),
 			do: func(c *conn, _, _ int) (int, error) { return c.do(request{method: "GET", path: path}) },
 		}.run()
 	}

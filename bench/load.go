@@ -19,8 +19,8 @@ type figure struct {
 // load is a measurement: clients connections repeat do until the time is over
 // or all operations are made.
 type load struct {
-	to      endpoint
-	cpu     func() (time.Duration, error) // processor time that the server has used; nil = not wanted
+	on      *target
+	setup   bool // only prepares: nobody wants the figure
 	clients int
 	time    time.Duration // 0 = until ops are made
 	ops     int           // 0 = until the time is over
@@ -46,9 +46,13 @@ func (l load) run() (figure, error) {
 	if err != nil {
 		return figure{}, err
 	}
-	before, err := l.used()
+	before, err := l.on.cpu()
 	if err != nil {
 		return figure{}, err
+	}
+	if !l.setup && l.on.mark != nil {
+		l.on.mark()
+		defer l.on.mark()
 	}
 	workers := make([]worker, l.clients)
 	began := time.Now()
@@ -58,7 +62,7 @@ func (l load) run() (figure, error) {
 	}
 	wg.Wait()
 	elapsed := time.Since(began)
-	after, err := l.used()
+	after, err := l.on.cpu()
 	if err != nil {
 		return figure{}, err
 	}
@@ -68,20 +72,13 @@ func (l load) run() (figure, error) {
 func (l load) connect() ([]*conn, error) {
 	var conns []*conn
 	for range l.clients {
-		c, err := l.to.dial()
+		c, err := l.on.dial()
 		if err != nil {
 			return conns, err
 		}
 		conns = append(conns, c)
 	}
 	return conns, nil
-}
-
-func (l load) used() (time.Duration, error) {
-	if l.cpu == nil {
-		return 0, nil
-	}
-	return l.cpu()
 }
 
 // work is one connection's part. Operation numbers are dealt out in turn.

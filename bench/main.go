@@ -19,6 +19,7 @@ type bench struct {
 	scratch string   // directory of this run, on a real disk since writes are synced
 	peers   bool
 	short   bool
+	profile string // file for a profile of the API server; "" = none
 
 	shared    *target
 	sharedErr error
@@ -73,12 +74,12 @@ func main() {
 
 func runBench() error {
 	b := &bench{}
-	var pattern, output, profile string
+	var pattern, output string
 	flag.BoolVar(&b.peers, "peers", false, "measure upstream too: builds it first, which takes minutes")
 	flag.BoolVar(&b.short, "short", false, "a sixth of the time, for a first look")
 	flag.StringVar(&pattern, "run", "", "only rows whose name this regular expression matches")
 	flag.StringVar(&output, "output", "table", "table or json")
-	flag.StringVar(&profile, "profile", "", "write a processor profile of the API server to this file while its rows run")
+	flag.StringVar(&b.profile, "profile", "", "write a processor profile of the API server to this file while requests are measured")
 	flag.Parse()
 	match, err := regexp.Compile(pattern)
 	if err != nil {
@@ -116,6 +117,11 @@ func (b *bench) prepare() error {
 		return fmt.Errorf("%w: build it with \"make\"", err)
 	}
 	b.serve = []string{binary, "server"}
+	if b.profile != "" {
+		if err := b.buildProfiled(); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(filepath.Join(here, cache), 0o755); err != nil {
 		return fmt.Errorf("make cache: %w", err)
 	}

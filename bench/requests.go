@@ -116,7 +116,7 @@ func fill(t *target, namespace string, n int) error {
 	}
 	object := configMap(namespace, nil)
 	do := create(configMapsPath(namespace), func(int) template { return object })
-	_, err := load{to: t.endpoint, clients: manyClients, ops: n, do: do}.run()
+	_, err := load{on: t, setup: true, clients: manyClients, ops: n, do: do}.run()
 	return err
 }
 
@@ -127,7 +127,7 @@ func createBy(clients int, namespace string) func(*bench, *target) (figure, erro
 		}
 		object := configMap(namespace, nil)
 		return load{
-			to: t.endpoint, cpu: t.cpu, clients: clients, time: b.length(3 * time.Second),
+			on: t, clients: clients, time: b.length(3 * time.Second),
 			do: create(configMapsPath(namespace), func(int) template { return object }),
 		}.run()
 	}
@@ -144,7 +144,7 @@ func get(b *bench, t *target) (figure, error) {
 		return figure{}, err
 	}
 	return load{
-		to: t.endpoint, cpu: t.cpu, clients: manyClients, time: b.length(3 * time.Second),
+		on: t, clients: manyClients, time: b.length(3 * time.Second),
 		do: func(c *conn, _, i int) (int, error) {
 			return c.do(request{method: "GET", path: fmt.Sprintf("%s/cm-%08d", configMapsPath("get"), i%readObjects)})
 		},
@@ -158,7 +158,7 @@ func mergePatch(b *bench, t *target) (figure, error) {
 		return figure{}, err
 	}
 	return load{
-		to: t.endpoint, cpu: t.cpu, clients: manyClients, time: b.length(3 * time.Second),
+		on: t, clients: manyClients, time: b.length(3 * time.Second),
 		do: func(c *conn, _, i int) (int, error) {
 			return c.do(request{
 				method: "PATCH", path: fmt.Sprintf("%s/cm-%08d", configMapsPath("patch"), i%(readObjects/manyClients*manyClients)),
@@ -174,7 +174,7 @@ func remove(b *bench, t *target) (figure, error) {
 		return figure{}, err
 	}
 	return load{
-		to: t.endpoint, cpu: t.cpu, clients: manyClients, ops: n,
+		on: t, clients: manyClients, ops: n,
 		do: func(c *conn, _, i int) (int, error) {
 			return c.do(request{method: "DELETE", path: fmt.Sprintf("%s/cm-%08d", configMapsPath("delete"), i)})
 		},
@@ -192,7 +192,7 @@ func list(query string) func(*bench, *target) (figure, error) {
 		}
 		path := configMapsPath("list") + "?" + query
 		return load{
-			to: t.endpoint, cpu: t.cpu, clients: listClients, time: b.length(3 * time.Second),
+			on: t, clients: listClients, time: b.length(3 * time.Second),
 			do: func(c *conn, _, _ int) (int, error) { return c.do(request{method: "GET", path: path}) },
 		}.run()
 	}
@@ -212,7 +212,7 @@ func (t *target) fillList() error {
 		}
 		return plain
 	})
-	if _, err := (load{to: t.endpoint, clients: manyClients, ops: listObjects, do: do}).run(); err != nil {
+	if _, err := (load{on: t, setup: true, clients: manyClients, ops: listObjects, do: do}).run(); err != nil {
 		return err
 	}
 	t.listFilled = true

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type target struct {
 	pids    []int // whose processor time and memory count
 	readyIn time.Duration
 	stop    func()
+	mark    func() // called where a measurement begins and where it ends; nil = none
 
 	listFilled bool // the objects of the list rows are there
 }
@@ -51,6 +53,9 @@ func (b *bench) startSkiff() (*target, error) {
 		return nil, err
 	}
 	t := &target{pids: []int{p.cmd.Process.Pid}, stop: p.stop}
+	if b.profile != "" {
+		t.mark = func() { _ = p.cmd.Process.Signal(syscall.SIGUSR1) } // should it have ended, the measurement says so
+	}
 	err = poll(30*time.Second, readyPoll, p.died, func() error {
 		if t.address == "" {
 			if t.endpoint, err = readKubeconfig(filepath.Join(dir, "admin.kubeconfig")); err != nil {

@@ -108,7 +108,7 @@ func fanOut(b *bench, t *target) (figure, error) {
 	write := func(namespace string) error {
 		object := configMap(namespace, nil)
 		do := create(configMapsPath(namespace), func(int) template { return object })
-		_, err := load{to: t.endpoint, clients: manyClients, ops: watchEvents, do: do}.run()
+		_, err := load{on: t, setup: true, clients: manyClients, ops: watchEvents, do: do}.run()
 		return err
 	}
 	writes, err := t.spent(func() error { return write(alone) })
@@ -150,6 +150,10 @@ func (t *target) spent(fn func() error) (time.Duration, error) {
 	before, err := t.cpu()
 	if err != nil {
 		return 0, err
+	}
+	if t.mark != nil {
+		t.mark()
+		defer t.mark()
 	}
 	if err := fn(); err != nil {
 		return 0, err
