@@ -10,15 +10,19 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/skiff-sh/skiff/apiserver"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store/etcd"
@@ -114,7 +118,8 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	stopHTTP := s.serveHTTP(token)
-	if err := s.api.Bootstrap(ctx, authz.DefaultRoles(), authz.DefaultBindings()); err != nil {
+	all := allControllers(resource.All(), s.id.authority.CertificatePEM())
+	if err := s.bootstrap(ctx, all); err != nil {
 		return err
 	}
 	if err := s.writeKubeconfig(); err != nil {
@@ -122,12 +127,42 @@ func (s *server) run(ctx context.Context) error {
 	}
 	s.api.SetReady()
 	s.log.Info("the API server is ready", "address", s.listener.Addr().String())
-	s.startComponents(parts)
+	s.startControllers(parts, all)
+	s.startNode(parts)
 	<-ctx.Done()
 	s.log.Info("stopping")
 	stopHTTP()
 	parts.wg.Wait()
 	return nil
+}
+
+// bootstrap writes what every cluster has, the components' permissions among
+// it.
+func (s *server) bootstrap(ctx context.Context, all []controller.Controller) error {
+	roles, bindings := controllerRoles(all)
+	role, binding := schedulerRole()
+	return s.api.Bootstrap(ctx,
+		slices.Concat(authz.DefaultRoles(), roles, []*rbacv1.ClusterRole{role}),
+		slices.Concat(authz.DefaultBindings(), bindings, []*rbacv1.ClusterRoleBinding{binding}))
+}
+
+func (s *server) startControllers(parts *components, all []controller.Controller) {
+	parts.start("controllers", func(ctx context.Context) error {
+		return controller.Run(ctx, s.local(authn.User{Name: "system:kube-controller-manager"}), all, controller.Deps{
+			Log:  s.log.With("component", "controllers"),
+			Seed: uint64(time.Now().UnixNano()),
+			As:   func(name string) client.Client { return s.local(controllerUser(name)) },
+			Host: s.config.NodeName,
+		})
+	})
+}
+
+// local is a client in this process with a user's permissions.
+func (s *server) local(user authn.User) client.Client {
+	if !user.In(authn.Authenticated) {
+		user.Groups = append(user.Groups, authn.Authenticated)
+	}
+	return s.api.Local(user)
 }
 
 func (s *server) port() int32 { return int32(s.listener.Addr().(*net.TCPAddr).Port) }

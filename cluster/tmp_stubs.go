@@ -15,6 +15,6 @@ func DefaultAgentConfig() AgentConfig {
 }
 func RunAgent(ctx context.Context, c AgentConfig, log *slog.Logger) error { return nil }
 func teardown(ctx context.Context, c Config, p Progress) error            { return nil }
-func (s *server) startComponents(parts *components)                       {}
+func (s *server) startNode(parts *components)                             {}
 func isBridge(name string) bool                                           { return strings.HasPrefix(name, "skiff") }
 func ReadSettings(file string) (Config, error)                            { return LoadConfig(Paths{Data: filepath.Dir(file)}) }

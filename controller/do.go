@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,10 +51,11 @@ func (r *runner) reconcile(ctx context.Context, w *worker, key view.Key, rnd *ra
 			o.err = fmt.Errorf("reconcile %s: panic: %v\n%s", key, p, debug.Stack())
 		}
 	}()
-	plan := w.Reconcile(r.cache.View(), key, r.deps.Clock.Now(), rnd)
-	d := doing{ctx: ctx, worker: w}
+	begin := r.deps.Clock.Now()
+	plan := w.Reconcile(r.cache.View(), key, begin, rnd)
+	d := doing{ctx: ctx, worker: w, cause: "reconcile " + w.Name + " " + key.String()}
 	o.err = d.plan(plan)
-	o.revision, o.again = d.revision, plan.Again
+	o.revision, o.again, o.took = d.revision, plan.Again, r.deps.Clock.Since(begin)
 	return o
 }
 
@@ -61,6 +63,7 @@ func (r *runner) reconcile(ctx context.Context, w *worker, key view.Key, rnd *ra
 type doing struct {
 	ctx    context.Context
 	worker *worker
+	cause  string // of operations that do not say theirs
 
 	mu       sync.Mutex
 	revision int64 // highest of the results
@@ -144,6 +147,7 @@ func (d *doing) one(op client.Op, done *bool) error {
 	if err := d.ctx.Err(); err != nil {
 		return err
 	}
+	op.Cause = cmp.Or(op.Cause, d.cause)
 	obj, err := d.worker.client.Do(d.ctx, op)
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -34,6 +34,8 @@ type Deps struct {
 	As func(controller string) client.Client
 	// Host names this machine in events.
 	Host string
+	// Observe, where not nil, is told of each call: how long it and its plan took.
+	Observe func(controller string, took time.Duration, err error)
 	// Notes, where not nil, gets the events in place of the cluster.
 	Notes func(controller string, n event.Note)
 }
@@ -85,6 +87,7 @@ type outcome struct {
 	key      view.Key
 	revision int64 // of the last write
 	again    time.Duration
+	took     time.Duration
 	err      error
 }
 
@@ -250,6 +253,9 @@ func (r *runner) finish(o outcome) {
 	o.worker.running--
 	r.busy--
 	now := r.deps.Clock.Now()
+	if r.deps.Observe != nil {
+		r.deps.Observe(o.worker.Name, o.took, o.err)
+	}
 	if o.err != nil {
 		delay := o.worker.queue.failed(o.key, o.revision, now)
 		r.report(o, delay)

@@ -1,4 +1,6 @@
 // Package pki makes and keeps a cluster's authorities, certificates and keys.
+// Keys and serial numbers come from the system's random source: crypto/ecdsa
+// takes no other.
 package pki
 
 import (
@@ -11,11 +13,13 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -59,6 +63,43 @@ type Leaf struct {
 	Client        bool
 }
 
+func (l Leaf) uses() []x509.ExtKeyUsage {
+	var uses []x509.ExtKeyUsage
+	if l.Client {
+		uses = append(uses, x509.ExtKeyUsageClientAuth)
+	}
+	if len(l.Names)+len(l.Addresses) > 0 {
+		uses = append(uses, x509.ExtKeyUsageServerAuth)
+	}
+	return uses
+}
+
+// check reports a leaf that no one could use.
+func (l Leaf) check() error {
+	if l.CommonName == "" {
+		return errors.New("issue certificate: CommonName is empty: give the user or server a name")
+	}
+	if len(l.uses()) == 0 {
+		return fmt.Errorf("issue certificate of %s: it is for nothing: set Client, or Names and Addresses of a server", l.CommonName)
+	}
+	for _, name := range l.Names {
+		if name == "" || strings.ContainsAny(name, " /:") {
+			return fmt.Errorf("issue certificate of %s: name %q: use a DNS name, and Addresses for an IP address", l.CommonName, name)
+		}
+	}
+	return nil
+}
+
+// lifeEnd is a year from now, or the authority's own end: no one believes a
+// certificate that outlives its authority.
+func (a *Pair) lifeEnd(now time.Time) time.Time {
+	end := now.Add(leafLife)
+	if a.Certificate.NotAfter.Before(end) {
+		return a.Certificate.NotAfter
+	}
+	return end
+}
+
 // Issue makes a certificate and its key.
 func (a *Pair) Issue(leaf Leaf, now time.Time) (*Pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -78,20 +119,17 @@ func (a *Pair) Sign(leaf Leaf, public crypto.PublicKey, now time.Time) (*x509.Ce
 }
 
 func (a *Pair) sign(leaf Leaf, public crypto.PublicKey, key *ecdsa.PrivateKey, now time.Time) (*Pair, error) {
+	if err := leaf.check(); err != nil {
+		return nil, err
+	}
 	template := &x509.Certificate{
 		Subject:   pkix.Name{CommonName: leaf.CommonName, Organization: leaf.Organizations},
-		NotBefore: now.Add(-backdate), NotAfter: now.Add(leafLife),
+		NotBefore: now.Add(-backdate), NotAfter: a.lifeEnd(now),
 		KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
-		DNSNames: leaf.Names,
+		ExtKeyUsage: leaf.uses(), DNSNames: leaf.Names,
 	}
 	for _, addr := range leaf.Addresses {
 		template.IPAddresses = append(template.IPAddresses, net.IP(addr.AsSlice()))
-	}
-	if leaf.Client {
-		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
-	}
-	if len(leaf.Names)+len(leaf.Addresses) > 0 {
-		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
 	pair, err := sign(template, a.Certificate, public, a.Key)
 	if err != nil {
@@ -126,14 +164,20 @@ func sign(template, parent *x509.Certificate, subject any, signer *ecdsa.Private
 	return &Pair{Certificate: certificate, Key: signer}, nil
 }
 
+// RenewAt is when to replace the certificate: when a third of its life is left.
+func (p *Pair) RenewAt() time.Time {
+	c := p.Certificate
+	return c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 3)
+}
+
 // Fits tells whether the pair still serves for leaf at a time: it was signed by
-// the authority, has all names, and a third of its life is left.
+// the authority, has all names and uses, and a third of its life is left.
 func (p *Pair) Fits(leaf Leaf, authority *Pair, now time.Time) bool {
 	c := p.Certificate
 	if c.CheckSignatureFrom(authority.Certificate) != nil || c.Subject.CommonName != leaf.CommonName {
 		return false
 	}
-	if now.Before(c.NotBefore) || c.NotAfter.Sub(now) < c.NotAfter.Sub(c.NotBefore)/3 {
+	if now.Before(c.NotBefore) || !now.Before(p.RenewAt()) || !slices.Equal(c.ExtKeyUsage, leaf.uses()) {
 		return false
 	}
 	for _, name := range leaf.Names {

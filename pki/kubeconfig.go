@@ -2,6 +2,7 @@ package pki
 
 import (
 	"fmt"
+	"net/url"
 
 	clientcmd "k8s.io/client-go/tools/clientcmd/api/v1"
 	"sigs.k8s.io/yaml"
@@ -10,6 +11,9 @@ import (
 // Kubeconfig returns a kubeconfig by which user reaches a server, with all
 // certificates in it.
 func Kubeconfig(name, server string, authority, user *Pair) ([]byte, error) {
+	if u, err := url.Parse(server); err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("encode kubeconfig: server %q: use a URL such as https://10.0.0.1:6443", server)
+	}
 	key, err := user.KeyPEM()
 	if err != nil {
 		return nil, err

@@ -1,8 +1,11 @@
 package resource
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 )
@@ -10,7 +13,7 @@ import (
 func nameColumn[T Object]() Column[T] {
 	return Column[T]{
 		Name: "Name", Format: "name",
-		Description: "Name must be unique within a namespace.",
+		Description: metav1.ObjectMeta{}.SwaggerDoc()["name"],
 		Value:       func(o T, _ time.Time) any { return o.GetName() },
 	}
 }
@@ -18,8 +21,54 @@ func nameColumn[T Object]() Column[T] {
 func ageColumn[T Object]() Column[T] {
 	return Column[T]{
 		Name:        "Age",
-		Description: "Time since the object was created.",
+		Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"],
 		Value:       func(o T, now time.Time) any { return age(o.GetCreationTimestamp(), now) },
+	}
+}
+
+// createdColumn is what kinds without columns of their own show.
+func createdColumn[T Object]() Column[T] {
+	return Column[T]{
+		Name: "Created At", Type: "date",
+		Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"],
+		Value: func(o T, _ time.Time) any {
+			return o.GetCreationTimestamp().UTC().Format(time.RFC3339)
+		},
+	}
+}
+
+// column is a string column, shown always.
+func column[T Object](name, description string, value func(T) any) Column[T] {
+	return Column[T]{Name: name, Description: description, Value: func(o T, _ time.Time) any { return value(o) }}
+}
+
+// wideColumn is a string column that is shown with -o wide.
+func wideColumn[T Object](name, description string, value func(T) any) Column[T] {
+	c := column(name, description, value)
+	c.Priority = 1
+	return c
+}
+
+// integer gives a column its JSON type.
+func integer[T Object](c Column[T]) Column[T] {
+	c.Type = "integer"
+	return c
+}
+
+// templateColumns are the wide columns of kinds that make pods.
+func templateColumns[T Object](template func(T) *corev1.PodSpec) []Column[T] {
+	join := func(get func(corev1.Container) string) func(T) any {
+		return func(o T) any {
+			var all []string
+			for _, c := range template(o).Containers {
+				all = append(all, get(c))
+			}
+			return strings.Join(all, ",")
+		}
+	}
+	return []Column[T]{
+		wideColumn("Containers", "Names of each container in the template.", join(func(c corev1.Container) string { return c.Name })),
+		wideColumn("Images", "Images referenced by each container in the template.", join(func(c corev1.Container) string { return c.Image })),
 	}
 }
 
@@ -29,4 +78,24 @@ func age(t metav1.Time, now time.Time) string {
 		return "<unknown>"
 	}
 	return duration.HumanDuration(now.Sub(t.Time))
+}
+
+// listSome writes the first three of a list, and how many more there are.
+func listSome(all []string, none string) string {
+	const shown = 3
+	switch {
+	case len(all) == 0:
+		return none
+	case len(all) > shown:
+		return fmt.Sprintf("%s + %d more...", strings.Join(all[:shown], ","), len(all)-shown)
+	}
+	return strings.Join(all, ",")
+}
+
+// orNone returns s, and "<none>" where there is nothing.
+func orNone(s string) string {
+	if s == "" {
+		return "<none>"
+	}
+	return s
 }

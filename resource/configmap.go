@@ -1,8 +1,6 @@
 package resource
 
 import (
-	"time"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -10,11 +8,16 @@ import (
 // ConfigMaps is the kind ConfigMap.
 var ConfigMaps = Define(Kind[*corev1.ConfigMap]{
 	Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Short: []string{"cm"}, Namespaced: true,
+	Default: func(c *corev1.ConfigMap) {
+		if c.Data == nil {
+			c.Data = map[string]string{}
+		}
+	},
 	Validate: validateConfigMap,
 	Columns: []Column[*corev1.ConfigMap]{
 		nameColumn[*corev1.ConfigMap](),
-		{Name: "Data", Type: "integer", Description: "Number of entries in data and binaryData.",
-			Value: func(c *corev1.ConfigMap, _ time.Time) any { return int64(len(c.Data) + len(c.BinaryData)) }},
+		column("Data", corev1.ConfigMap{}.SwaggerDoc()["data"],
+			func(c *corev1.ConfigMap) any { return int64(len(c.Data) + len(c.BinaryData)) }),
 		ageColumn[*corev1.ConfigMap](),
 	},
 })

@@ -1,9 +1,48 @@
 package resource
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"net"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 // Endpoints is the kind Endpoints, the elder form of EndpointSlices.
 var Endpoints = Define(Kind[*corev1.Endpoints]{
 	Version: "v1", Kind: "Endpoints", Resource: "endpoints", Short: []string{"ep"},
 	Namespaced: true, Prefix: "services/endpoints",
+	Default: defaultEndpoints,
+	Columns: []Column[*corev1.Endpoints]{
+		nameColumn[*corev1.Endpoints](),
+		column("Endpoints", corev1.Endpoints{}.SwaggerDoc()["subsets"], func(e *corev1.Endpoints) any { return endpointsText(e) }),
+		ageColumn[*corev1.Endpoints](),
+	},
 })
+
+func defaultEndpoints(e *corev1.Endpoints) {
+	for _, subset := range e.Subsets {
+		for i := range subset.Ports {
+			setIfEmpty(&subset.Ports[i].Protocol, corev1.ProtocolTCP)
+		}
+	}
+}
+
+func endpointsText(e *corev1.Endpoints) string {
+	if len(e.Subsets) == 0 {
+		return "<none>"
+	}
+	var all []string
+	for _, s := range e.Subsets {
+		if len(s.Ports) == 0 { // a headless service
+			for _, a := range s.Addresses {
+				all = append(all, a.IP)
+			}
+		}
+		for _, p := range s.Ports {
+			for _, a := range s.Addresses {
+				all = append(all, net.JoinHostPort(a.IP, strconv.Itoa(int(p.Port))))
+			}
+		}
+	}
+	return listSome(all, "")
+}

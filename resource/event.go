@@ -2,10 +2,12 @@ package resource
 
 import (
 	"cmp"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Events is the kind Event, stored as core/v1 and served as events.k8s.io/v1
@@ -14,8 +16,9 @@ import (
 var Events = Define(Kind[*corev1.Event]{
 	Version: "v1", Kind: "Event", Resource: "events", Short: []string{"ev"},
 	Namespaced: true, TTL: time.Hour,
-	Fields: eventFields,
-	Also:   []Served[*corev1.Event]{Serve("events.k8s.io", "v1", regardingFields, eventToV1, eventFromV1)},
+	Columns: eventColumns,
+	Fields:  eventFields,
+	Also:    []Served[*corev1.Event]{Serve("events.k8s.io", "v1", regardingFields, eventToV1, eventFromV1)},
 })
 
 var eventFields = map[string]func(*corev1.Event) string{
@@ -79,4 +82,60 @@ func eventFromV1(v *eventsv1.Event) *corev1.Event {
 		e.Related = &related
 	}
 	return e
+}
+
+var eventColumns = []Column[*corev1.Event]{
+	{Name: "Last Seen", Description: corev1.Event{}.SwaggerDoc()["lastTimestamp"],
+		Value: func(e *corev1.Event, now time.Time) any { return lastSeen(e, now) }},
+	column("Type", corev1.Event{}.SwaggerDoc()["type"], func(e *corev1.Event) any { return e.Type }),
+	column("Reason", corev1.Event{}.SwaggerDoc()["reason"], func(e *corev1.Event) any { return e.Reason }),
+	column("Object", corev1.Event{}.SwaggerDoc()["involvedObject"], func(e *corev1.Event) any {
+		target := strings.ToLower(e.InvolvedObject.Kind)
+		if e.InvolvedObject.Name != "" {
+			target += "/" + e.InvolvedObject.Name
+		}
+		return target
+	}),
+	wideColumn("Subobject", corev1.ObjectReference{}.SwaggerDoc()["fieldPath"], func(e *corev1.Event) any { return e.InvolvedObject.FieldPath }),
+	wideColumn("Source", corev1.Event{}.SwaggerDoc()["source"], func(e *corev1.Event) any {
+		source := cmp.Or(e.Source.Component, e.ReportingController)
+		if instance := cmp.Or(e.Source.Host, e.ReportingInstance); instance != "" {
+			source += ", " + instance
+		}
+		return source
+	}),
+	column("Message", corev1.Event{}.SwaggerDoc()["message"], func(e *corev1.Event) any { return strings.TrimSpace(e.Message) }),
+	{Name: "First Seen", Description: corev1.Event{}.SwaggerDoc()["firstTimestamp"], Priority: 1,
+		Value: func(e *corev1.Event, now time.Time) any { return firstSeen(e, now) }},
+	wideColumn("Count", corev1.Event{}.SwaggerDoc()["count"], func(e *corev1.Event) any { return eventCount(e) }),
+	{Name: "Name", Format: "name", Description: metav1.ObjectMeta{}.SwaggerDoc()["name"], Priority: 1,
+		Value: func(e *corev1.Event, _ time.Time) any { return e.Name }},
+}
+
+func firstSeen(e *corev1.Event, now time.Time) string {
+	if e.FirstTimestamp.IsZero() {
+		return age(metav1.Time(e.EventTime), now)
+	}
+	return age(e.FirstTimestamp, now)
+}
+
+func lastSeen(e *corev1.Event, now time.Time) string {
+	switch {
+	case e.Series != nil:
+		return age(metav1.Time(e.Series.LastObservedTime), now)
+	case e.LastTimestamp.IsZero():
+		return firstSeen(e, now)
+	}
+	return age(e.LastTimestamp, now)
+}
+
+// eventCount is 1 for the single events of events.k8s.io, which count nothing.
+func eventCount(e *corev1.Event) int64 {
+	switch {
+	case e.Series != nil:
+		return int64(e.Series.Count)
+	case e.Count == 0:
+		return 1
+	}
+	return int64(e.Count)
 }

@@ -10,8 +10,12 @@ import (
 var Pods = Define(Kind[*corev1.Pod]{
 	Version: "v1", Kind: "Pod", Resource: "pods", Short: []string{"po"},
 	Categories: []string{"all"}, Namespaced: true,
+	Default: defaultPod,
+	Prepare: preparePod,
+	Delete:  deletePod,
 	Spec:    func(p *corev1.Pod) any { return &p.Spec },
 	Status:  func(to, from *corev1.Pod) { to.Status = from.Status },
+	Columns: podColumns,
 	Fields:  podFields,
 	Indexes: map[string]func(*corev1.Pod) []string{PodNodeIndex: podNode},
 })
@@ -39,4 +43,63 @@ func podIP(p *corev1.Pod) string {
 		return p.Status.PodIPs[0].IP
 	}
 	return p.Status.PodIP
+}
+
+// defaultPod fills in a pod. The order matters where pod-level values are made
+// from those of containers.
+func defaultPod(p *corev1.Pod) {
+	s := &p.Spec
+	defaultPodSpec(s)
+	if *s.TerminationGracePeriodSeconds < 0 {
+		*s.TerminationGracePeriodSeconds = 1
+	}
+	setIfNil(&s.EnableServiceLinks, corev1.DefaultEnableServiceLinks)
+	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
+		for i := range list {
+			defaultRequests(&list[i].Resources)
+			if s.HostNetwork {
+				defaultHostPorts(list[i].Ports)
+			}
+		}
+	}
+	defaultPodStatus(&p.Status)
+}
+
+// defaultRequests asks for what is limited, where nothing else is asked for.
+func defaultRequests(r *corev1.ResourceRequirements) {
+	if r.Limits != nil && r.Requests == nil {
+		r.Requests = corev1.ResourceList{}
+	}
+	for name, limit := range r.Limits {
+		if _, ok := r.Requests[name]; !ok {
+			r.Requests[name] = limit.DeepCopy()
+		}
+	}
+}
+
+// defaultHostPorts: in the host's network a container port is a host port.
+func defaultHostPorts(ports []corev1.ContainerPort) {
+	for i := range ports {
+		setIfEmpty(&ports[i].HostPort, ports[i].ContainerPort)
+	}
+}
+
+// defaultPodStatus keeps podIP and podIPs in step; podIP wins, as elder agents
+// know only it.
+func defaultPodStatus(s *corev1.PodStatus) {
+	switch {
+	case s.PodIP == "" && len(s.PodIPs) > 0:
+		s.PodIP = s.PodIPs[0].IP
+	case s.PodIP != "" && (len(s.PodIPs) == 0 || s.PodIPs[0].IP != s.PodIP):
+		s.PodIPs = []corev1.PodIP{{IP: s.PodIP}}
+	}
+	for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses} {
+		for i := range list {
+			roundUp(list[i].AllocatedResources)
+			if r := list[i].Resources; r != nil {
+				roundUp(r.Limits)
+				roundUp(r.Requests)
+			}
+		}
+	}
 }

@@ -1,9 +1,11 @@
 package resource
 
 import (
+	"slices"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -11,8 +13,11 @@ import (
 var ReplicaSets = Define(Kind[*appsv1.ReplicaSet]{
 	Group: "apps", Version: "v1", Kind: "ReplicaSet", Resource: "replicasets", Short: []string{"rs"},
 	Categories: []string{"all"}, Namespaced: true,
-	Spec:   func(r *appsv1.ReplicaSet) any { return &r.Spec },
-	Status: func(to, from *appsv1.ReplicaSet) { to.Status = from.Status },
+	Default: defaultReplicaSet,
+	Prepare: prepareReplicaSet,
+	Columns: replicaSetColumns,
+	Spec:    func(r *appsv1.ReplicaSet) any { return &r.Spec },
+	Status:  func(to, from *appsv1.ReplicaSet) { to.Status = from.Status },
 	Scale: &Scale[*appsv1.ReplicaSet]{
 		Spec:     func(r *appsv1.ReplicaSet) int32 { return replicas(r.Spec.Replicas) },
 		SetSpec:  func(r *appsv1.ReplicaSet, n int32) { r.Spec.Replicas = &n },
@@ -41,3 +46,33 @@ func selectorText(s *metav1.LabelSelector) string {
 	}
 	return selector.String()
 }
+
+func defaultReplicaSet(r *appsv1.ReplicaSet) {
+	setIfNil(&r.Spec.Replicas, 1)
+	defaultPodSpec(&r.Spec.Template.Spec)
+}
+
+func prepareReplicaSet(_ Request, r, old *appsv1.ReplicaSet) {
+	if old == nil {
+		r.Status = appsv1.ReplicaSetStatus{}
+	}
+	dropAlphaFields(&r.Spec.Template.Spec)
+}
+
+var replicaSetColumns = slices.Concat(
+	[]Column[*appsv1.ReplicaSet]{
+		nameColumn[*appsv1.ReplicaSet](),
+		integer(column("Desired", appsv1.ReplicaSetSpec{}.SwaggerDoc()["replicas"],
+			func(r *appsv1.ReplicaSet) any { return int64(replicas(r.Spec.Replicas)) })),
+		integer(column("Current", appsv1.ReplicaSetStatus{}.SwaggerDoc()["replicas"],
+			func(r *appsv1.ReplicaSet) any { return int64(r.Status.Replicas) })),
+		integer(column("Ready", appsv1.ReplicaSetStatus{}.SwaggerDoc()["readyReplicas"],
+			func(r *appsv1.ReplicaSet) any { return int64(r.Status.ReadyReplicas) })),
+		ageColumn[*appsv1.ReplicaSet](),
+	},
+	templateColumns(func(r *appsv1.ReplicaSet) *corev1.PodSpec { return &r.Spec.Template.Spec }),
+	[]Column[*appsv1.ReplicaSet]{
+		wideColumn("Selector", appsv1.ReplicaSetSpec{}.SwaggerDoc()["selector"],
+			func(r *appsv1.ReplicaSet) any { return metav1.FormatLabelSelector(r.Spec.Selector) }),
+	},
+)

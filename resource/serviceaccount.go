@@ -5,4 +5,11 @@ import corev1 "k8s.io/api/core/v1"
 // ServiceAccounts is the kind ServiceAccount.
 var ServiceAccounts = Define(Kind[*corev1.ServiceAccount]{
 	Version: "v1", Kind: "ServiceAccount", Resource: "serviceaccounts", Short: []string{"sa"}, Namespaced: true,
+	Prepare: func(_ Request, sa, _ *corev1.ServiceAccount) {
+		// Only the names of secrets mean anything here.
+		for i := range sa.Secrets {
+			sa.Secrets[i] = corev1.ObjectReference{Name: sa.Secrets[i].Name}
+		}
+	},
+	Columns: []Column[*corev1.ServiceAccount]{nameColumn[*corev1.ServiceAccount](), ageColumn[*corev1.ServiceAccount]()},
 })

@@ -72,8 +72,8 @@ type Write struct {
 	// ModRevision must be equal, IfAny = none.
 	If Revision
 	// TTL removes the key some time after that long, never before; 0 = never.
-	// Precision is a second or 5 % of TTL (at most a minute), whichever is
-	// longer. A later write without TTL makes the key permanent.
+	// "Some time" is up to five seconds or 5 % of TTL (at most a minute),
+	// whichever is longer. A later write without TTL makes the key permanent.
 	TTL time.Duration
 }
 

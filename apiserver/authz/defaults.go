@@ -30,13 +30,25 @@ func rule(groups, verbs []string, resources ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: groups, Verbs: verbs, Resources: resources}
 }
 
+// DefaultRole is a role that comes with the cluster.
+func DefaultRole(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
+	return &rbacv1.ClusterRole{ObjectMeta: defaultMeta(name), Rules: rules}
+}
+
+// DefaultBinding binds the role of its own name to subjects.
+func DefaultBinding(name string, subjects ...rbacv1.Subject) *rbacv1.ClusterRoleBinding {
+	return &rbacv1.ClusterRoleBinding{
+		ObjectMeta: defaultMeta(name),
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects:   subjects,
+	}
+}
+
 // DefaultRoles are the roles that every cluster has, as upstream names them.
 func DefaultRoles() []*rbacv1.ClusterRole {
 	public := []string{"/healthz", "/livez", "/readyz", "/version", "/version/"}
 	discovery := append([]string{"/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"}, public...)
-	role := func(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
-		return &rbacv1.ClusterRole{ObjectMeta: defaultMeta(name), Rules: rules}
-	}
+	role := DefaultRole
 	view := []rbacv1.PolicyRule{
 		rule(core, reading, "configmaps", "endpoints", "pods", "pods/log", "pods/status", "serviceaccounts", "services",
 			"services/status", "events", "namespaces", "namespaces/status"),
@@ -86,10 +98,7 @@ func nodeRules() []rbacv1.PolicyRule {
 // DefaultBindings bind the default roles.
 func DefaultBindings() []*rbacv1.ClusterRoleBinding {
 	binding := func(role string, groups ...string) *rbacv1.ClusterRoleBinding {
-		b := &rbacv1.ClusterRoleBinding{
-			ObjectMeta: defaultMeta(role),
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-		}
+		b := DefaultBinding(role)
 		for _, g := range groups {
 			b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: g})
 		}

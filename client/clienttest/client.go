@@ -1,7 +1,7 @@
 // Package clienttest is a cluster's API in memory, for tests of components: it
 // applies operations to a cache as the real server does, with resource
-// versions, generations, UIDs, finalizers and grace, but without storing,
-// validating or admitting anything.
+// versions, generations, UIDs, finalizers and grace, but without defaulting,
+// validating, admitting or storing anything.
 package clienttest
 
 import (
@@ -96,9 +96,6 @@ func (c *Client) Put(info *resource.Info, obj resource.Object) resource.Object {
 	defer c.mu.Unlock()
 	obj = clone(obj)
 	old := c.get(info, view.KeyOf(obj))
-	if info.Default != nil {
-		info.Default(obj)
-	}
 	if old != nil {
 		obj.SetUID(old.GetUID())
 		obj.SetCreationTimestamp(old.GetCreationTimestamp())
@@ -166,12 +163,6 @@ func (c *Client) create(op client.Op) (resource.Object, error) {
 	}
 	if c.get(op.Kind, view.KeyOf(obj)) != nil {
 		return nil, apierrors.NewAlreadyExists(op.Kind.GR(), obj.GetName())
-	}
-	if op.Kind.Default != nil {
-		op.Kind.Default(obj)
-	}
-	if op.Kind.Prepare != nil {
-		op.Kind.Prepare(resource.Request{Verb: op.Verb, Now: c.now()}, obj, nil)
 	}
 	c.born(op.Kind, obj)
 	return c.store(op.Kind, obj), nil

@@ -34,8 +34,7 @@ func (c *Client) delete(op client.Op) (resource.Object, error) {
 	propagate(obj, opts)
 	keep := len(obj.GetFinalizers()) > 0
 	var grace int64
-	if op.Kind.Delete != nil {
-		action := op.Kind.Delete(resource.Request{Verb: resource.Delete, Now: c.now()}, obj, opts)
+	if action, special := c.deletion(op.Kind, obj, opts); special {
 		keep = keep || action.Keep
 		if action.Grace != nil && *action.Grace > 0 {
 			keep, grace = true, *action.Grace
@@ -60,6 +59,32 @@ func (c *Client) delete(op client.Op) (resource.Object, error) {
 	}
 	obj.SetDeletionGracePeriodSeconds(&grace)
 	return c.store(op.Kind, obj), nil
+}
+
+// deletion is what the kind does on a delete. Pods and namespaces do what they
+// do in the API even where the kind says nothing.
+func (c *Client) deletion(info *resource.Info, obj resource.Object, opts *metav1.DeleteOptions) (resource.DeleteAction, bool) {
+	if info.Delete != nil {
+		return info.Delete(resource.Request{Verb: resource.Delete, Now: c.now()}, obj, opts), true
+	}
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		grace := int64(corev1.DefaultTerminationGracePeriodSeconds)
+		if opts.GracePeriodSeconds != nil {
+			grace = *opts.GracePeriodSeconds
+		} else if o.Spec.TerminationGracePeriodSeconds != nil {
+			grace = *o.Spec.TerminationGracePeriodSeconds
+		}
+		if o.Spec.NodeName == "" || o.Status.Phase == corev1.PodFailed || o.Status.Phase == corev1.PodSucceeded {
+			grace = 0
+		}
+		return resource.DeleteAction{Grace: &grace}, true
+	case *corev1.Namespace:
+		return resource.DeleteAction{Keep: len(o.Spec.Finalizers) > 0, Update: func(resource.Object) {
+			o.Status.Phase = corev1.NamespaceTerminating
+		}}, true
+	}
+	return resource.DeleteAction{}, false
 }
 
 // propagate sets the finalizers that the propagation policy asks for.

@@ -1,6 +1,7 @@
 package controllertest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -188,121 +189,24 @@ func (w *World) keep(info *resource.Info, obj resource.Object, hasStatus bool) {
 // deleted are gone.
 func (w *World) Kubelet() {
 	for _, pod := range slices.Collect(view.List(w.View(), resource.Pods, "")) {
-		if pod.DeletionTimestamp != nil {
-			w.Remove(resource.Pods.Info, view.KeyOf(pod))
-			continue
+		if pod.DeletionTimestamp != nil || pod.Status.Phase == "" || pod.Status.Phase == corev1.PodPending {
+			w.Serve(pod)
 		}
-		if pod.Status.Phase != "" && pod.Status.Phase != corev1.PodPending {
-			continue
-		}
-		next := pod.DeepCopy()
-		if next.Spec.NodeName == "" {
-			next.Spec.NodeName = "node-1"
-		}
-		now := metav1.NewTime(w.Clock.Now())
-		next.Status.Phase = corev1.PodRunning
-		next.Status.PodIP = fmt.Sprintf("10.0.0.%d", w.View().Revision())
-		next.Status.PodIPs = []corev1.PodIP{{IP: next.Status.PodIP}}
-		next.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: now}}
-		w.Put(resource.Pods.Info, next)
 	}
 }
 
-func (w *World) command(line, input string) string {
-	w.t.Helper()
-	words := strings.Fields(line)
-	switch words[0] {
-	case "apply":
-		w.Apply(input)
-		return ""
-	case "settle":
-		return w.Settle()
-	case "kubelet":
-		w.Kubelet()
-		return w.Settle()
-	case "advance":
-		d, err := time.ParseDuration(words[1])
-		if err != nil {
-			w.t.Fatalf("%s: %v", line, err)
-		}
-		return w.Advance(d)
+// Serve acts as the node of one pod: it runs and is ready, or is gone.
+func (w *World) Serve(pod *corev1.Pod) {
+	if pod.DeletionTimestamp != nil {
+		w.Remove(resource.Pods.Info, view.KeyOf(pod))
+		return
 	}
-	info := w.info(words[1])
-	switch words[0] {
-	case "list":
-		var out strings.Builder
-		for e := range w.View().Entries(info, "", view.Key{}) {
-			fmt.Fprintln(&out, e.Key)
-		}
-		return out.String()
-	case "show":
-		return w.show(info, words[2], words[3:])
-	case "delete":
-		w.Remove(info, key(info, words[2]))
-		return ""
-	case "do":
-		return w.do(info, key(info, words[2]), words[3:])
-	}
-	w.t.Fatalf("command %q is not known", line)
-	return ""
-}
-
-func (w *World) do(info *resource.Info, key view.Key, policy []string) string {
-	op := client.Op{Verb: resource.Delete, Kind: info, Namespace: key.Namespace, Name: key.Name, Delete: &metav1.DeleteOptions{}}
-	if len(policy) > 0 {
-		p := metav1.DeletionPropagation(policy[0])
-		op.Delete.PropagationPolicy = &p
-	}
-	if _, err := w.Client.Do(context.Background(), op); err != nil {
-		return err.Error() + "\n"
-	}
-	return ""
-}
-
-func (w *World) info(name string) *resource.Info {
-	w.t.Helper()
-	for _, info := range resource.All() {
-		if info.GVR.Resource == name {
-			return info
-		}
-	}
-	w.t.Fatalf("kind %q is not known", name)
-	return nil
-}
-
-func key(info *resource.Info, name string) view.Key {
-	ns, name, namespaced := strings.Cut(name, "/")
-	if !namespaced {
-		ns, name = "", ns
-		if info.Namespaced {
-			ns = "default"
-		}
-		return view.Key{Namespace: ns, Name: name}
-	}
-	return view.Key{Namespace: ns, Name: name}
-}
-
-// show prints an object, or one field of it, as YAML.
-func (w *World) show(info *resource.Info, name string, path []string) string {
-	e := w.View().Entry(info, key(info, name))
-	if e == nil {
-		return "not found\n"
-	}
-	obj := e.Object.DeepCopyObject().(resource.Object)
-	obj.SetResourceVersion("")
-	obj.SetCreationTimestamp(metav1.Time{})
-	data, err := json.Marshal(obj)
-	if err != nil {
-		return err.Error()
-	}
-	var value any
-	if err := json.Unmarshal(data, &value); err != nil {
-		return err.Error()
-	}
-	for _, field := range path {
-		m, _ := value.(map[string]any)
-		value = m[field]
-	}
-	out, _ := yaml.Marshal(value)
-	return string(out)
+	next := pod.DeepCopy()
+	next.Spec.NodeName = cmp.Or(next.Spec.NodeName, "node-1")
+	now := metav1.NewTime(w.Clock.Now())
+	next.Status.Phase = corev1.PodRunning
+	next.Status.PodIP = fmt.Sprintf("10.0.0.%d", w.View().Revision())
+	next.Status.PodIPs = []corev1.PodIP{{IP: next.Status.PodIP}}
+	next.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: now}}
+	w.Put(resource.Pods.Info, next)
 }

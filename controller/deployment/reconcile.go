@@ -165,18 +165,19 @@ func (r *rollout) claim(selector labels.Selector) {
 	var all []*appsv1.ReplicaSet
 	for rs := range view.List(r.v, resource.ReplicaSets, r.d.Namespace) {
 		owner := metav1.GetControllerOfNoCopy(rs)
+		if owner != nil && owner.UID != r.d.UID {
+			continue
+		}
 		matches := selector.Matches(labels.Set(rs.Labels))
 		switch {
-		case owner == nil:
-			if matches && rs.DeletionTimestamp == nil && r.d.DeletionTimestamp == nil {
-				r.plan.Do = append(r.plan.Do, pod.Adopt(resource.ReplicaSets.Info, rs, r.d, resource.Deployments.Info))
-				all = append(all, rs)
-			}
-		case owner.UID != r.d.UID:
-		case matches:
+		case owner != nil && matches:
 			all = append(all, rs)
-		case r.d.DeletionTimestamp == nil:
+		case r.d.DeletionTimestamp != nil:
+		case owner != nil:
 			r.plan.Do = append(r.plan.Do, pod.Release(resource.ReplicaSets.Info, rs, r.d.UID))
+		case matches && rs.DeletionTimestamp == nil:
+			r.plan.Do = append(r.plan.Do, pod.Adopt(resource.ReplicaSets.Info, rs, r.d, resource.Deployments.Info))
+			all = append(all, rs)
 		}
 	}
 	r.sort(all)

@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/server/v3/storage/schema"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,6 +61,10 @@ func openDir(dir string) (*dirLock, error) {
 	if err := checkForeign(dir); err != nil {
 		return nil, err
 	}
+	// Secrets are in there.
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("restrict data directory to its owner: %w", err)
+	}
 	lock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
@@ -84,20 +90,13 @@ func checkForeign(dir string) error {
 			return &ForeignError{Dir: dir, Found: fmt.Sprintf("%q, which is not etcd's", name)}
 		}
 	}
-	member := filepath.Join(dir, "member")
-	wal, snap := exists(filepath.Join(member, "wal")), exists(filepath.Join(member, "snap", "db"))
-	if snap && !wal {
-		return &CorruptError{Dir: dir, Cause: errors.New("member/snap/db is there, member/wal is missing")}
-	}
-	if segments, _ := filepath.Glob(filepath.Join(member, "wal", "*.wal")); len(segments) > 0 && !snap {
-		return &CorruptError{Dir: dir, Cause: errors.New("member/wal is there, member/snap/db is missing")}
-	}
 	return nil
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
+// hasLog says whether etcd's write-ahead log has been started.
+func hasLog(dir string) bool {
+	segments, _ := filepath.Glob(filepath.Join(dir, "member", "wal", "*.wal"))
+	return len(segments) > 0
 }
 
 func lockDir(dir string) (*dirLock, error) {
@@ -147,20 +146,21 @@ func (l *dirLock) release() error {
 }
 
 // checkDatabase opens etcd's database for reading: it must not be locked (by
-// an etcd that does not know our lock file), have an intact header and be as
-// long as the header says. It reads two pages.
+// an etcd that does not know our lock file), have an intact header, be as long
+// as the header says, and hang together. Etcd walks all its pages too, but in
+// a goroutine of its own, where a damaged one ends the process.
 func checkDatabase(dir string) error {
 	path := filepath.Join(dir, "member", "snap", "db")
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	// A crash during the very first start leaves no database, or an empty one,
+	// and no log. Etcd makes the database first.
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("check database: %w", err)
-	}
-	// Zero pages are what a crash at the very first start leaves, which etcd
-	// starts over from; there is nothing in it to lose.
-	if info.Size() == 0 {
+	case err != nil || info.Size() == 0:
+		if hasLog(dir) {
+			return &CorruptError{Dir: dir, Cause: errors.New("member/wal is there, member/snap/db is missing or empty")}
+		}
 		return nil
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Millisecond})
@@ -179,5 +179,33 @@ func checkDatabase(dir string) error {
 	if tx.Size() > info.Size() {
 		return &CorruptError{Dir: dir, Cause: fmt.Errorf("member/snap/db is %d bytes long, should be at least %d", info.Size(), tx.Size())}
 	}
+	if err := walk(tx); err != nil {
+		return &CorruptError{Dir: dir, Cause: fmt.Errorf("read member/snap/db: %w", err)}
+	}
+	if keys := tx.Bucket(schema.Key.Name()); keys != nil && !hasLog(dir) {
+		if key, _ := keys.Cursor().First(); key != nil {
+			return &CorruptError{Dir: dir, Cause: errors.New("member/snap/db has contents, member/wal is missing")}
+		}
+	}
 	return nil
+}
+
+// walk reads every page of the database. Bolt panics on a bad one, and reading
+// a failing disk through its memory map faults.
+func walk(tx *bolt.Tx) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%v", cause)
+		}
+	}()
+	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
+		cursor := b.Cursor()
+		for key, _ := cursor.First(); key != nil; key, _ = cursor.Next() {
+			if len(key) == 0 {
+				return errors.New("empty key")
+			}
+		}
+		return nil
+	})
 }

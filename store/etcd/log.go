@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -36,10 +37,19 @@ func (c *logCore) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore
 	return checked
 }
 
-// quiet names warnings that are about settings we have chosen on purpose.
+// quiet names warnings about settings that we have chosen on purpose, about
+// campaigning early (see campaign), about the first seconds of a new database,
+// and one that etcd repeats in a tight loop while a member reads its log after
+// a crash.
 func quiet(message string) bool {
+	if strings.Contains(message, "cannot campaign at term") {
+		return true
+	}
 	switch message {
 	case "Running http and grpc server on single port. This is not recommended for production.",
+		"Failed to detect storage schema version. Please wait till wal snapshot before upgrading cluster.",
+		"Failed to detect schema version", "failed to update storage version",
+		"failed to publish local member to cluster through raft",
 		"simple token is not cryptographically signed":
 		return true
 	}
