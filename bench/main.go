@@ -21,11 +21,13 @@ type bench struct {
 	short   bool
 	profile string // file for a profile of the API server; "" = none
 
-	shared    *target
-	sharedErr error
-	peer      *target
-	peerErr   error
-	limits    limits
+	shared     *target
+	sharedErr  error
+	peer       *target
+	peerErr    error
+	limits     limits
+	cluster    *cluster
+	clusterErr error
 }
 
 // row is one measurement. It never fails: a line says why it has no figure.
@@ -42,7 +44,7 @@ func rows() []row {
 	for _, r := range apiRows {
 		all = append(all, row{r.name, r.lines})
 	}
-	return all
+	return append(all, row{"schedule", scheduleRow}, row{"node", nodeRow}, row{"pods", podsRow})
 }
 
 // length shortens a measurement where only a first look is wanted.
@@ -149,6 +151,9 @@ func (b *bench) end() {
 		if t != nil {
 			t.stop()
 		}
+	}
+	if b.cluster != nil {
+		b.cluster.stop()
 	}
 	if b.limits.tls != nil {
 		b.limits.tls.stop()

@@ -27,11 +27,14 @@ type stream struct {
 
 // watch begins a watch in protobuf and returns when the server has accepted it.
 func (e endpoint) watch(path string) (*stream, error) {
+	return e.stream(request{method: "GET", path: path, accept: mediaProtobuf + ";stream=watch"})
+}
+
+func (e endpoint) stream(r request) (*stream, error) {
 	c, err := e.dial()
 	if err != nil {
 		return nil, err
 	}
-	r := request{method: "GET", path: path, accept: mediaProtobuf + ";stream=watch"}
 	if err := c.send(r); err != nil {
 		c.close()
 		return nil, err
