@@ -73,8 +73,12 @@ func (s *Server) allocate(c *call, obj, old resource.Object) (release func(), er
 		return func() {}, nil
 	}
 	s.allocation.Lock()
-	errs := resource.AllocateService(svc, typedService(old), view.List(s.View(), resource.Services, ""), s.config.ServiceCIDRs, s.config.NodePorts)
-	if err := c.invalid(obj.GetName(), errs); err != nil {
+	ranges := resource.ServiceRanges{IPs: s.config.ServiceCIDRs, FirstPort: s.config.NodePorts[0], LastPort: s.config.NodePorts[1]}
+	errs, err := resource.AllocateService(svc, typedService(old), view.List(s.View(), resource.Services, ""), ranges, s.random)
+	if err == nil {
+		err = c.invalid(obj.GetName(), errs)
+	}
+	if err != nil {
 		s.allocation.Unlock()
 		return nil, err
 	}

@@ -20,27 +20,41 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// Bootstrap writes what every cluster has: its namespaces, the default roles
-// and their bindings, and the service that leads to this server. What is there
-// already stays.
-func (s *Server) Bootstrap(ctx context.Context, roles []*rbacv1.ClusterRole, bindings []*rbacv1.ClusterRoleBinding) error {
+// Initial is what a cluster starts with, beside what this package knows of.
+type Initial struct {
+	Roles    []*rbacv1.ClusterRole
+	Bindings []*rbacv1.ClusterRoleBinding
+	Services []*corev1.Service
+}
+
+// Bootstrap writes what every cluster has: its namespaces, the initial objects,
+// and the service that leads to this server. What is there already stays.
+func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
 	c := s.Local(authn.User{Name: "system:apiserver", Groups: []string{authn.Masters, authn.Authenticated}})
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
 		if err := ensure(ctx, c, resource.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return err
 		}
 	}
-	for _, role := range roles {
+	for _, role := range initial.Roles {
 		if err := s.ensureRole(ctx, c, role); err != nil {
 			return err
 		}
 	}
-	for _, binding := range bindings {
+	for _, binding := range initial.Bindings {
 		if err := ensure(ctx, c, resource.ClusterRoleBindings, binding.DeepCopy()); err != nil {
 			return err
 		}
 	}
-	return s.ensureOwnService(ctx, c)
+	if err := s.ensureOwnService(ctx, c); err != nil {
+		return err
+	}
+	for _, service := range initial.Services {
+		if err := ensure(ctx, c, resource.Services, service); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ensure creates obj unless it exists.

@@ -55,9 +55,6 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 	if c.info.Default != nil {
 		c.info.Default(obj)
 	}
-	if c.info.Prepare != nil {
-		c.info.Prepare(c.request(resource.Create), obj, nil)
-	}
 	if err := s.admit(c, obj, nil); err != nil {
 		return nil, err
 	}
@@ -66,6 +63,9 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 		return nil, err
 	}
 	defer release()
+	if c.info.Prepare != nil {
+		c.info.Prepare(c.request(resource.Create), obj, nil)
+	}
 	if err := c.validate(resource.Create, obj, nil); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -83,6 +84,7 @@ type Server struct {
 	// allocation is held from choosing a service's addresses and ports until the
 	// view shows them taken.
 	allocation sync.Mutex
+	random     *rand.Rand // guarded by allocation
 	snapshots  snapshots
 	documents  documents
 	stop       context.Context // ends watches when the server stops
@@ -103,6 +105,7 @@ func New(config Config, deps Deps) (*Server, error) {
 		cache:   watchcache.New(0),
 		kinds:   newRegistry(config.Kinds),
 		started: deps.Now(),
+		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
 	s.stop, s.halt = context.WithCancel(context.Background())
 	checkers := deps.TokenCheckers

@@ -57,11 +57,6 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 	if c.info.Default != nil {
 		c.info.Default(obj)
 	}
-	if c.target.subresource == "status" {
-		c.prepareStatus(obj, old)
-	} else {
-		c.prepareUpdate(obj, old)
-	}
 	if err := s.admit(c, obj, old); err != nil {
 		return change{}, err
 	}
@@ -70,6 +65,11 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 		return change{}, err
 	}
 	defer release()
+	if c.target.subresource == "status" {
+		c.prepareStatus(obj, old)
+	} else {
+		c.prepareUpdate(obj, old)
+	}
 	if err := c.validate(resource.Update, obj, old); err != nil {
 		return change{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -138,4 +139,13 @@ func LoadConfig(paths Paths) (Config, error) {
 		return Config{}, fmt.Errorf("%s is not a cluster's settings: %w; remove the directory if the cluster is not needed", paths.Settings(), err)
 	}
 	return c, nil
+}
+
+// ReadSettings reads the configuration that Save wrote.
+func ReadSettings(file string) (Config, error) {
+	c, err := LoadConfig(Paths{Data: filepath.Dir(file)})
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("--settings %s: there is no such file; \"skiff up\" writes it", file)
+	}
+	return c, err
 }

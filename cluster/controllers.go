@@ -1,14 +1,22 @@
 package cluster
 
 import (
+	"time"
+
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/deployment"
+	"github.com/skiff-sh/skiff/controller/endpoints"
+	"github.com/skiff-sh/skiff/controller/endpointslice"
+	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/namespace"
+	"github.com/skiff-sh/skiff/controller/nodelifecycle"
+	"github.com/skiff-sh/skiff/controller/podgc"
 	"github.com/skiff-sh/skiff/controller/replicaset"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
@@ -16,14 +24,20 @@ import (
 )
 
 // allControllers lists every controller.
-func allControllers(kinds []*resource.Info, authority []byte) []controller.Controller {
-	return []controller.Controller{
+func allControllers(kinds []*resource.Info, authority []byte, started time.Time) []controller.Controller {
+	all := []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
 		rootca.Controller(authority),
 		replicaset.Controller(),
 		deployment.Controller(),
+		endpointslice.Controller(),
+		endpoints.Controller(),
+		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
+		podgc.Controller(podgc.DefaultTerminatedPods),
+		clusterdns.Controller(),
 	}
+	return append(all, garbagecollector.Controllers(kinds)...)
 }
 
 // controllerUser is who a controller writes as.
@@ -37,17 +51,7 @@ func controllerRoles(all []controller.Controller) ([]*rbacv1.ClusterRole, []*rba
 	var bindings []*rbacv1.ClusterRoleBinding
 	for _, c := range all {
 		name := "system:controller:" + c.Name + "-controller"
-		role := authz.DefaultRole(name, eventRule())
-		for _, out := range c.Writes {
-			rule := rbacv1.PolicyRule{APIGroups: []string{out.Kind.GVR.Group}, Resources: []string{out.Kind.GVR.Resource}}
-			if out.Subresource != "" {
-				rule.Resources[0] += "/" + out.Subresource
-			}
-			for _, verb := range out.Verbs {
-				rule.Verbs = append(rule.Verbs, string(verb))
-			}
-			role.Rules = append(role.Rules, rule)
-		}
+		role := authz.DefaultRole(name, controller.Rules(c)...)
 		roles = append(roles, role)
 		bindings = append(bindings, authz.DefaultBinding(name, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: controllerUser(c.Name).Name}))
 	}

@@ -110,3 +110,16 @@ func (id *identity) clientTLS(p *pki.Pair) *tls.Config {
 		RootCAs:      pki.Pool(id.authority),
 	}
 }
+
+// identityOf is the identity of a node that has joined.
+func identityOf(answer *joinAnswer, key *ecdsa.PrivateKey) (*identity, error) {
+	authority, err := pki.ParseCertificate(answer.Authority)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := pki.ParseCertificate(answer.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	return &identity{authority: &pki.Pair{Certificate: authority}, node: &pki.Pair{Certificate: certificate, Key: key}}, nil
+}

@@ -56,7 +56,7 @@ func (p Paths) Log() string { return filepath.Join(p.Data, "server.log") }
 func (p Paths) SupervisorPID() string { return filepath.Join(p.Data, "supervise.pid") }
 
 // SupervisorState is written by the supervisor at every start and end.
-func (p Paths) SupervisorState() string { return filepath.Join(p.Data, "supervise.json") }
+func (p Paths) SupervisorState() string { return p.SupervisorPID() + ".state" }
 
 // Settings is what the cluster was started with, so that commands need only its
 // name.

@@ -16,15 +16,22 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 
 	"github.com/skiff-sh/skiff/apiserver"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/clusterdns"
+	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/scheduler"
 	"github.com/skiff-sh/skiff/store/etcd"
 )
 
@@ -112,13 +119,17 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	parts := &components{ctx: ctx, log: s.log}
+	role, err := s.prepareNode(ctx)
+	if err != nil {
+		return err
+	}
 	parts.start("store-feed", s.api.Feed)
 	token, err := ensureJoinToken(s.config.Paths(), s.id.authority)
 	if err != nil {
 		return err
 	}
 	stopHTTP := s.serveHTTP(token)
-	all := allControllers(resource.All(), s.id.authority.CertificatePEM())
+	all := allControllers(resource.All(), s.id.authority.CertificatePEM(), time.Now())
 	if err := s.bootstrap(ctx, all); err != nil {
 		return err
 	}
@@ -128,7 +139,10 @@ func (s *server) run(ctx context.Context) error {
 	s.api.SetReady()
 	s.log.Info("the API server is ready", "address", s.listener.Addr().String())
 	s.startControllers(parts, all)
-	s.startNode(parts)
+	parts.start("scheduler", s.runScheduler)
+	if role != nil {
+		role.run(parts, s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}}))
+	}
 	<-ctx.Done()
 	s.log.Info("stopping")
 	stopHTTP()
@@ -141,9 +155,26 @@ func (s *server) run(ctx context.Context) error {
 func (s *server) bootstrap(ctx context.Context, all []controller.Controller) error {
 	roles, bindings := controllerRoles(all)
 	role, binding := schedulerRole()
-	return s.api.Bootstrap(ctx,
-		slices.Concat(authz.DefaultRoles(), roles, []*rbacv1.ClusterRole{role}),
-		slices.Concat(authz.DefaultBindings(), bindings, []*rbacv1.ClusterRoleBinding{binding}))
+	return s.api.Bootstrap(ctx, apiserver.Initial{
+		Roles:    slices.Concat(authz.DefaultRoles(), roles, []*rbacv1.ClusterRole{role}),
+		Bindings: slices.Concat(authz.DefaultBindings(), bindings, []*rbacv1.ClusterRoleBinding{binding}),
+		Services: []*corev1.Service{dnsService(DNSAddress(s.config.ServiceCIDR))},
+	})
+}
+
+// dnsService is what pods have as their resolver. Its endpoints come from the
+// controller clusterdns.
+func dnsService(address netip.Addr) *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: clusterdns.Service, Namespace: metav1.NamespaceSystem,
+			Labels: map[string]string{"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
+		},
+		Spec: corev1.ServiceSpec{
+			ClusterIP: address.String(), ClusterIPs: []string{address.String()}, Ports: clusterdns.Ports(),
+			InternalTrafficPolicy: ptr.To(corev1.ServiceInternalTrafficPolicyLocal),
+		},
+	}
 }
 
 func (s *server) startControllers(parts *components, all []controller.Controller) {
@@ -155,6 +186,29 @@ func (s *server) startControllers(parts *components, all []controller.Controller
 			Host: s.config.NodeName,
 		})
 	})
+}
+
+func (s *server) runScheduler(ctx context.Context) error {
+	c := s.local(authn.User{Name: schedulerName})
+	return scheduler.Run(ctx, c, scheduler.Deps{
+		Log: s.log.With("component", "scheduler"), Now: time.Now,
+		Events: event.NewRecorder(c, "default-scheduler", s.config.NodeName, s.log, clock.RealClock{}),
+	})
+}
+
+// prepareNode starts the container engine while the API server comes up; nil
+// for a control plane alone.
+func (s *server) prepareNode(ctx context.Context) (*nodeRole, error) {
+	if !s.config.Node {
+		return nil, nil
+	}
+	port, err := portOf(s.config.NodeListen)
+	if err != nil {
+		return nil, err
+	}
+	role := &nodeRole{config: s.config.nodeConfig(s.address, port), log: s.log}
+	go role.prepare(ctx) //nolint:errcheck // whoever needs it gets the error
+	return role, nil
 }
 
 // local is a client in this process with a user's permissions.

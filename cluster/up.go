@@ -66,14 +66,13 @@ func startSupervisor(config Config) error {
 		return fmt.Errorf("%s is missing: build it with \"make\", or name its directory in SKIFF_RUNTIME", supervise)
 	}
 	paths := config.Paths()
-	cmd := exec.Command(supervise, "--pidfile", paths.SupervisorPID(), "--log", paths.Log(), "--state", paths.SupervisorState(),
+	cmd := exec.Command(supervise, "--pidfile", paths.SupervisorPID(), "--log", paths.Log(), "--detach",
 		"--", self, "server", "--settings", paths.Settings())
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the supervisor: %w", err)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("start the supervisor: %w: %s", err, bytes.TrimSpace(out))
 	}
-	return cmd.Process.Release()
+	return nil
 }
 
 // await follows a start to its end.
@@ -187,7 +186,7 @@ func Down(ctx context.Context, config Config, purge bool, progress Progress) err
 	}
 	progress("stopped the server")
 	if config.Node {
-		if err := teardown(ctx, config, progress); err != nil {
+		if err := teardown(ctx, config.nodeConfig(netip.Addr{}, 0), progress); err != nil {
 			return err
 		}
 	}

@@ -128,7 +128,7 @@ func (d Directory) read(name string) (*Pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read certificate: %w", err)
 	}
-	certificate, err := parseCertificate(certPEM)
+	certificate, err := ParseCertificate(certPEM)
 	if err != nil {
 		return nil, &FileError{certFile, err, mendBackup}
 	}
@@ -147,7 +147,8 @@ func (d Directory) read(name string) (*Pair, error) {
 	return &Pair{Certificate: certificate, Key: key}, nil
 }
 
-func parseCertificate(text []byte) (*x509.Certificate, error) {
+// ParseCertificate reads a certificate in PEM.
+func ParseCertificate(text []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != "CERTIFICATE" {
 		return nil, errors.New("it is not a certificate in PEM form")

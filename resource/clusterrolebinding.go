@@ -6,6 +6,7 @@ import rbacv1 "k8s.io/api/rbac/v1"
 var ClusterRoleBindings = Define(Kind[*rbacv1.ClusterRoleBinding]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRoleBinding", Resource: "clusterrolebindings",
 	Default: defaultClusterRoleBinding,
+	Name:    pathSegmentName,
 	Columns: bindingColumns("clusterRoleBinding",
 		func(b *rbacv1.ClusterRoleBinding) (rbacv1.RoleRef, []rbacv1.Subject) { return b.RoleRef, b.Subjects }),
 })

@@ -10,6 +10,7 @@ import (
 var RoleBindings = Define(Kind[*rbacv1.RoleBinding]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "RoleBinding", Resource: "rolebindings", Namespaced: true,
 	Default: defaultRoleBinding,
+	Name:    pathSegmentName,
 	Columns: bindingColumns("roleBinding",
 		func(b *rbacv1.RoleBinding) (rbacv1.RoleRef, []rbacv1.Subject) { return b.RoleRef, b.Subjects }),
 })

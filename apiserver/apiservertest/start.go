@@ -81,7 +81,7 @@ func Start(t *testing.T) *Cluster {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- api.Feed(ctx) }()
-	if err := api.Bootstrap(ctx, authz.DefaultRoles(), authz.DefaultBindings()); err != nil {
+	if err := api.Bootstrap(ctx, apiserver.Initial{Roles: authz.DefaultRoles(), Bindings: authz.DefaultBindings()}); err != nil {
 		t.Fatal(err)
 	}
 	api.SetReady()
