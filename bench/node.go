@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -91,31 +91,46 @@ func (b *bench) stopCluster() {
 
 // find reads where the cluster's server, processes and runtime are.
 func (c *cluster) find() error {
-	data, err := os.ReadFile(filepath.Join(clusterDir, "supervise.json"))
+	supervisor, err := readPID(filepath.Join(clusterDir, "supervise.pid"))
 	if err != nil {
-		return fmt.Errorf("find the server: %w", err)
+		return fmt.Errorf("find the supervisor: %w", err)
 	}
-	var state struct {
-		PID int `json:"pid"`
+	server, err := onlyChild(supervisor)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(data, &state); err != nil {
-		return fmt.Errorf("find the server: %w", err)
-	}
-	c.pids = []int{state.PID}
+	c.pids = []int{server, supervisor}
 	if c.endpoint, err = readKubeconfig(filepath.Join(clusterDir, "admin.kubeconfig")); err != nil {
 		return err
 	}
-	err = filepath.WalkDir(clusterDir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Name() == "containerd.sock" {
-			c.socket = path
-			return fs.SkipAll
-		}
-		return nil // what goes away meanwhile is not the socket
-	})
-	if err == nil && c.socket == "" {
-		return fmt.Errorf("find containerd's socket: none below %s", clusterDir)
+	c.socket = "/run/skiff/" + clusterName + "/c/containerd.sock"
+	if _, err := os.Stat(c.socket); err != nil {
+		return fmt.Errorf("find containerd's socket: %w", err)
 	}
-	return err
+	return nil
+}
+
+// readPID reads a file with the number of one process.
+func readPID(file string) (int, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(data)))
+}
+
+// onlyChild is the process that a process has started.
+func onlyChild(parent int) (int, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent)) // each thread has its own
+	if err != nil {
+		return 0, err
+	}
+	for _, file := range files {
+		if pid, err := readPID(file); err == nil {
+			return pid, nil
+		}
+	}
+	return 0, fmt.Errorf("find the server: process %d has not one child", parent)
 }
 
 // nodeRow is a whole node's start and what it takes while nothing happens.
