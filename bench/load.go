@@ -37,7 +37,7 @@ type worker struct {
 }
 
 func (l load) run() (figure, error) {
-	conns, err := l.connect()
+	conns, err := l.on.dialAll(l.clients)
 	defer func() {
 		for _, c := range conns {
 			c.close()
@@ -69,10 +69,11 @@ func (l load) run() (figure, error) {
 	return summary(workers, elapsed, after-before)
 }
 
-func (l load) connect() ([]*conn, error) {
+// dialAll makes n connections. Those made before an error are returned too.
+func (e endpoint) dialAll(n int) ([]*conn, error) {
 	var conns []*conn
-	for range l.clients {
-		c, err := l.on.dial()
+	for range n {
+		c, err := e.dial()
 		if err != nil {
 			return conns, err
 		}

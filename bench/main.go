@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 )
 
@@ -94,6 +96,13 @@ func runBench() error {
 		return err
 	}
 	defer b.end()
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
+	go func() {
+		<-interrupted
+		b.end()
+		os.Exit(130)
+	}()
 	lines := b.measure(match)
 	if output == "json" {
 		return printJSON(os.Stdout, lines)

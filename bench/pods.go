@@ -47,11 +47,11 @@ func podsRow(b *bench) []line {
 		return fail(err)
 	}
 	defer runtime.conn.Close()
-	through, err := newPods(c.target)
+	through, err := newPods(c.target, runtime)
+	defer through.close()
 	if err != nil {
 		return fail(err)
 	}
-	defer through.events.conn.close()
 	for _, way := range []struct {
 		run   func(n int) (time.Duration, error)
 		clean func() error
@@ -90,63 +90,78 @@ func podFigures(run func(int) (time.Duration, error), clean func() error) (one, 
 
 // pods makes pods through the API.
 type pods struct {
-	t      *target
-	events *stream
-	made   int
-	live   []string
+	t       *target
+	runtime *bareRuntime
+	conns   []*conn // one for each pod that is made at once
+	events  *stream
+	made    int
+	live    []string
 }
 
 const podsNamespace = "pods"
 
 const podsPath = "/api/v1/namespaces/" + podsNamespace + "/pods"
 
-func newPods(t *target) (*pods, error) {
+func newPods(t *target, runtime *bareRuntime) (*pods, error) {
+	p := &pods{t: t, runtime: runtime}
 	if err := t.podNamespace(podsNamespace); err != nil {
-		return nil, err
+		return p, err
 	}
 	revision, err := t.revision(podsPath)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	events, err := t.stream(request{method: "GET", path: podsPath + "?watch=1&resourceVersion=" + revision, accept: mediaJSON})
-	return &pods{t: t, events: events}, err
+	if p.conns, err = t.dialAll(podsAtOnce); err != nil {
+		return p, err
+	}
+	p.events, err = t.stream(request{method: "GET", path: podsPath + "?watch=1&resourceVersion=" + revision, accept: mediaJSON})
+	return p, err
+}
+
+func (p *pods) close() {
+	for _, c := range p.conns {
+		c.close()
+	}
+	if p.events != nil {
+		p.events.conn.close()
+	}
 }
 
 // run makes n pods at once and returns how long it took until all are Ready.
 func (p *pods) run(n int) (time.Duration, error) {
-	mount, grace := true, int64(0)
+	grace := int64(1) // with 0 the API would forget the pod before the node has ended it
 	object := newTemplate(encode(core("Pod"), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: podsNamespace, Name: "pod-" + digits},
 		Spec: corev1.PodSpec{
-			AutomountServiceAccountToken: &mount, TerminationGracePeriodSeconds: &grace,
-			Containers: []corev1.Container{{Name: "main", Image: pauseImage, ImagePullPolicy: corev1.PullNever}},
+			TerminationGracePeriodSeconds: &grace,
+			Containers:                    []corev1.Container{{Name: "main", Image: pauseImage, ImagePullPolicy: corev1.PullNever}},
 		},
 	}))
-	waiting := map[string]bool{}
-	for i := range n {
-		name := fmt.Sprintf("pod-%08d", p.made+i)
-		waiting[name], p.live = true, append(p.live, name)
-	}
-	first := p.made
-	p.made += n
+	waiting, created := map[string]bool{}, make(chan error, n)
 	began := time.Now()
-	creating := make(chan error, 1)
-	go func() {
-		_, err := load{on: p.t, setup: true, clients: n, ops: n, do: func(c *conn, _, i int) (int, error) {
-			return c.do(request{method: "POST", path: podsPath, media: mediaProtobuf, body: object.number(nil, first+i)})
-		}}.run()
-		creating <- err
-	}()
+	for i := range n {
+		name := fmt.Sprintf("pod-%08d", p.made)
+		waiting[name], p.live = true, append(p.live, name)
+		body := object.number(nil, p.made)
+		p.made++
+		go func() {
+			_, err := p.conns[i].do(request{method: "POST", path: podsPath, media: mediaProtobuf, body: body})
+			created <- err
+		}()
+	}
 	err := p.until(waiting, func(kind string, pod *corev1.Pod) bool {
 		return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 		})
 	})
 	took := time.Since(began)
-	return took, errors.Join(<-creating, err)
+	for range n {
+		err = errors.Join(err, <-created)
+	}
+	return took, err
 }
 
-// clean deletes the pods and waits until they are gone.
+// clean deletes the pods and waits until they are gone, from the runtime too.
 func (p *pods) clean() error {
 	waiting := map[string]bool{}
 	for _, name := range p.live {
@@ -156,7 +171,10 @@ func (p *pods) clean() error {
 		}
 	}
 	p.live = nil
-	return p.until(waiting, func(kind string, _ *corev1.Pod) bool { return kind == string(watch.Deleted) })
+	if err := p.until(waiting, func(kind string, _ *corev1.Pod) bool { return kind == string(watch.Deleted) }); err != nil {
+		return err
+	}
+	return p.runtime.empty()
 }
 
 // until reads events until each pod has been seen as wanted.
@@ -225,7 +243,7 @@ func (r *bareRuntime) pod(ctx context.Context, name string) error {
 	sandbox := &cri.PodSandboxConfig{
 		Metadata: &cri.PodSandboxMetadata{Name: name, Namespace: podsNamespace, Uid: name},
 		Hostname: name, DnsConfig: &cri.DNSConfig{Servers: []string{"127.0.0.1"}},
-		Linux: &cri.LinuxPodSandboxConfig{},
+		Linux: &cri.LinuxPodSandboxConfig{CgroupParent: "/skiff-" + clusterName + "/cri"}, // removed with the cluster
 	}
 	made, err := r.cri.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: sandbox})
 	if err != nil {
@@ -248,6 +266,18 @@ func (r *bareRuntime) pod(ctx context.Context, name string) error {
 		return fmt.Errorf("start container: %w", err)
 	}
 	return nil
+}
+
+// empty waits until the runtime holds no pod, so that removals do not take time
+// from what is measured next.
+func (r *bareRuntime) empty() error {
+	return poll(podPatience, 20*time.Millisecond, func() error { return nil }, func() error {
+		list, err := r.cri.ListPodSandbox(context.Background(), &cri.ListPodSandboxRequest{})
+		if err == nil && len(list.Items) > 0 {
+			err = fmt.Errorf("%d sandboxes are left", len(list.Items))
+		}
+		return err
+	})
 }
 
 // clean removes what was made.
