@@ -17,7 +17,6 @@ type target struct {
 	stop    func()
 	mark    func() // called where a measurement begins and where it ends; nil = none
 
-	noAccounts bool // pods need no service account here
 	listFilled bool // the objects of the list rows are there
 }
 
