@@ -236,6 +236,12 @@ func (s *stepper) run() {
 		return
 	}
 	s.tidy()
+	if s.finished(sandbox) {
+		// Only sidecars are left: they end with what they serve.
+		s.ending = true
+		s.end(s.grace())
+		return
+	}
 	if s.initialize(sandbox) {
 		for i := range s.Pod.Spec.Containers {
 			if !s.keep(sandbox, &s.Pod.Spec.Containers[i]) {
@@ -284,6 +290,18 @@ func (s *stepper) endedWithSandbox() bool {
 		c := &s.Pod.Spec.Containers[i]
 		last := s.Seen.Latest(c.Name)
 		if last == nil || last.State != Exited || restarts(s.Pod, c, last.ExitCode) {
+			return false
+		}
+	}
+	return true
+}
+
+// finished reports whether every main container has ended for good.
+func (s *stepper) finished(sandbox *Sandbox) bool {
+	for i := range s.Pod.Spec.Containers {
+		c := &s.Pod.Spec.Containers[i]
+		seen := s.Seen.active(sandbox.ID, c.Name)
+		if seen == nil || seen.State < Exited || s.starting(c) || restarts(s.Pod, c, seen.ExitCode) {
 			return false
 		}
 	}

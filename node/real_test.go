@@ -81,7 +81,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, dir: dir, api: &api{clienttest.New()}}
-	w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -381,4 +381,13 @@ func (w *world) fetch(p *corev1.Pod, path string) (int, string) {
 		w.t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// testWriter logs to a test, as long as it runs.
+type testWriter struct{ t testing.TB }
+
+// Write implements io.Writer.
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSuffix(string(p), "\n"))
+	return len(p), nil
 }

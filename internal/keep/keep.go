@@ -39,4 +39,3 @@ import (
 	_ "sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	_ "sigs.k8s.io/yaml"
 )
-

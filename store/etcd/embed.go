@@ -291,6 +291,9 @@ func etcdConfig(c *Config) *embed.Config {
 	// Nobody has to catch up, so the raft log in memory can be shorter than
 	// etcd's 5000; see settled for why not much shorter.
 	e.SnapshotCatchUpEntries = 1000
+	// A start reads every log file that is left, twice. Those still needed are
+	// never removed.
+	e.MaxWalFiles, e.MaxSnapFiles = 2, 2
 
 	gates := e.ServerFeatureGate.(featuregate.MutableFeatureGate)
 	err := gates.SetFromMap(map[string]bool{
