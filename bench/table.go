@@ -59,6 +59,8 @@ func (l line) distance() string {
 		return ""
 	case off <= 1:
 		return "met"
+	case off < 1.1:
+		return fmt.Sprintf("%.2f× off", off)
 	case off < 10:
 		return fmt.Sprintf("%.1f× off", off)
 	}
