@@ -28,7 +28,7 @@ cat <<END
 The cluster is up, and the guestbook answers. Try next:
   $skiff kubectl get pods -o wide
   $skiff kubectl logs deployment/guestbook-web
-  $skiff kubectl exec -it deployment/guestbook-web -- /web -help
+  $skiff kubectl scale deployment/guestbook-web --replicas=5
   curl http://$node:$port/
   $skiff status
   make down
