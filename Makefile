@@ -15,7 +15,8 @@ build: runtime
 
 # containerd, its shim and runc from their modules, and our small helpers.
 runtime:
-	@GO=$(GO) runtime/build.sh $(RUNTIME)
+	@runtime/build.sh $(RUNTIME)
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(RUNTIME)/ ./cmd/...
 
 # The sample application's images, without Docker or a registry.
 images: build

@@ -73,7 +73,7 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 	if err := c.validate(resource.Update, obj, old); err != nil {
 		return change{}, err
 	}
-	if finished(obj) && !finished(old) {
+	if c.finished(obj) {
 		return change{obj: obj, remove: true}, nil
 	}
 	obj.SetResourceVersion(old.GetResourceVersion())

@@ -232,8 +232,11 @@ func (c *call) prepareStatus(obj, old resource.Object) {
 }
 
 // finished tells whether an object that is being deleted has nothing left to
-// wait for.
-func finished(obj resource.Object) bool {
+// wait for: no finalizers, no grace, nothing that its kind keeps it for.
+func (c *call) finished(obj resource.Object) bool {
 	grace := obj.GetDeletionGracePeriodSeconds()
-	return obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0 && (grace == nil || *grace == 0)
+	if obj.GetDeletionTimestamp() == nil || len(obj.GetFinalizers()) > 0 || (grace != nil && *grace != 0) {
+		return false
+	}
+	return c.info.Delete == nil || !c.info.Delete(c.request(resource.Delete), obj, &metav1.DeleteOptions{}).Keep
 }

@@ -64,7 +64,7 @@ func (a *Agent) begin1(r *record, action Action) {
 		}
 		level := a.log.Debug
 		if out.result.Reason != "" {
-			level = a.log.Warn
+			level = a.log.Info
 		}
 		level("pod action", "pod", view.KeyOf(j.pod), "action", action.String(), "took", time.Since(began), "reason", out.result.Reason, "message", out.result.Message)
 		a.post(func() { a.finish(r, out) })

@@ -117,7 +117,4 @@ func (s *stepper) remove() {
 	s.out.Forget = len(s.Seen.Sandboxes) == 0 && len(s.state.Busy) == 0
 }
 
-// ended reports whether the pod has come to its end by what its containers did.
-func (s *stepper) ended() bool { return ended(s.state.Status.Phase) }
-
 func ended(p corev1.PodPhase) bool { return p == corev1.PodSucceeded || p == corev1.PodFailed }

@@ -35,10 +35,10 @@ func (s *stepper) phaseOf(st *corev1.PodStatus) corev1.PodPhase {
 }
 
 // down reports whether the pod is ending and nothing of it runs.
-func (s *stepper) down() bool {
-	if !s.ending {
-		return false
-	}
+func (s *stepper) down() bool { return s.ending && s.quiet() }
+
+// quiet reports whether none of the pod's containers runs.
+func (s *stepper) quiet() bool {
 	for i := range s.Seen.Containers {
 		if s.Seen.Containers[i].State == Running {
 			return false

@@ -41,6 +41,8 @@ type State struct {
 	Status corev1.PodStatus
 	// Ending is when the pod was first seen to be ending.
 	Ending time.Time
+	// Ended is set when its containers, or the node, have decided the pod's end.
+	Ended bool
 	// Deleted is set when the API was told that the pod is gone from the node.
 	Deleted bool
 }
@@ -54,7 +56,8 @@ type ContainerMemory struct {
 	Backoff Backoff // of restarts
 	// Trouble is why it has not been started.
 	Trouble Trouble
-	// HoldUntil ends the present wait of a crash loop; zero for none.
+	// HoldUntil ends the present wait of a crash loop; it stays until the
+	// container is started, and is zero where there was no wait.
 	HoldUntil time.Time
 }
 
@@ -160,12 +163,12 @@ type Event struct {
 
 // Step decides what to do for one pod. It takes state over and returns the next.
 func Step(in Input, state State) (State, Decision) {
-	s := &stepper{Input: in, state: &state, phase: corev1.PodPending}
+	s := &stepper{Input: in, state: &state}
 	s.begin()
 	s.decide()
 	s.out.Status = s.status()
 	state.Status = s.out.Status
-	if s.ended() && !s.ending {
+	if state.Ended && !s.ending {
 		// What was decided above has ended the pod: now take it down.
 		s.ending = true
 		s.end(s.grace())
@@ -180,7 +183,6 @@ type stepper struct {
 	Input
 	state  *State
 	out    Decision
-	phase  corev1.PodPhase
 	ending bool
 }
 
@@ -199,7 +201,7 @@ func (s *stepper) begin() {
 }
 
 func (s *stepper) decide() {
-	terminal := ended(s.Pod.Status.Phase) || ended(s.state.Status.Phase)
+	terminal := ended(s.Pod.Status.Phase) || s.state.Ended
 	s.deadline()
 	if s.Gone || s.Pod.DeletionTimestamp != nil || terminal || s.state.Refused != nil {
 		s.ending = true
@@ -212,7 +214,7 @@ func (s *stepper) decide() {
 // deadline ends a pod that has run for longer than it asked to.
 func (s *stepper) deadline() {
 	limit := s.Pod.Spec.ActiveDeadlineSeconds
-	if limit == nil || s.state.Refused != nil || s.Gone || ended(s.state.Status.Phase) {
+	if limit == nil || s.state.Refused != nil || s.Gone || s.state.Ended {
 		return
 	}
 	at := s.state.Started.Add(time.Duration(*limit) * time.Second)
@@ -236,6 +238,12 @@ func (s *stepper) run() {
 		return
 	}
 	s.tidy()
+	if s.finished(sandbox) {
+		// Only sidecars are left: they end with what they serve.
+		s.ending = true
+		s.end(s.grace())
+		return
+	}
 	if s.initialize(sandbox) {
 		for i := range s.Pod.Spec.Containers {
 			if !s.keep(sandbox, &s.Pod.Spec.Containers[i]) {
@@ -284,6 +292,18 @@ func (s *stepper) endedWithSandbox() bool {
 		c := &s.Pod.Spec.Containers[i]
 		last := s.Seen.Latest(c.Name)
 		if last == nil || last.State != Exited || restarts(s.Pod, c, last.ExitCode) {
+			return false
+		}
+	}
+	return true
+}
+
+// finished reports whether every main container has ended for good.
+func (s *stepper) finished(sandbox *Sandbox) bool {
+	for i := range s.Pod.Spec.Containers {
+		c := &s.Pod.Spec.Containers[i]
+		seen := s.Seen.active(sandbox.ID, c.Name)
+		if seen == nil || seen.State < Exited || s.starting(c) || restarts(s.Pod, c, seen.ExitCode) {
 			return false
 		}
 	}
@@ -389,15 +409,14 @@ func (s *stepper) check(c *corev1.Container, seen *Container) {
 // start begins a container once all it needs is there. It reports whether the
 // next container need not wait for it.
 func (s *stepper) start(sandbox *Sandbox, c *corev1.Container) bool {
-	ready := s.image(c) && s.state.Mounted
 	memory := s.state.Containers[c.Name]
-	if !ready || s.starting(c) {
-		// A failure of one container does not hold up the others.
-		return memory.Image.Trouble.Reason != "" && s.state.Mounted
-	}
 	if !s.retry(&memory.Trouble) {
-		return true
+		return true // a failure of one container does not hold up the others
 	}
+	if ready := s.image(c) && s.state.Mounted; !ready || s.starting(c) {
+		return s.state.Containers[c.Name].Image.Trouble.Reason != "" && s.state.Mounted
+	}
+	memory = s.state.Containers[c.Name]
 	attempt := 0
 	if last := s.Seen.Latest(c.Name); last != nil {
 		attempt = last.Attempt + 1
@@ -421,7 +440,7 @@ func (s *stepper) holdOff(c *corev1.Container, seen *Container) bool {
 	}
 	until := memory.Backoff.Until(seen.Stopped)
 	if s.Now.Before(until) {
-		if memory.HoldUntil.IsZero() {
+		if !memory.HoldUntil.Equal(until) {
 			s.event(true, c.Name, "BackOff", fmt.Sprintf("Back-off restarting failed container %s in pod %s", c.Name, formatPod(s.Pod)))
 		}
 		memory.HoldUntil = until
@@ -429,14 +448,11 @@ func (s *stepper) holdOff(c *corev1.Container, seen *Container) bool {
 		s.wake(until)
 		return true
 	}
-	if memory.Image.Ref == "" && !s.image(c) {
+	if !s.retry(&memory.Trouble) || !s.image(c) {
 		return true
 	}
 	memory = s.state.Containers[c.Name]
-	if memory.Trouble.Reason == "" || !s.Now.Before(memory.Trouble.Retry) {
-		memory.Backoff = memory.Backoff.Next(seen.Stopped)
-	}
-	memory.HoldUntil = time.Time{}
+	memory.Backoff = memory.Backoff.Next(seen.Stopped)
 	s.state.Containers[c.Name] = memory
 	return false
 }

@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"fmt"
@@ -12,16 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	"github.com/vishvananda/netlink"
+	oci "github.com/opencontainers/image-spec/specs-go/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +24,7 @@ import (
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/client/clienttest"
 	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/image"
 	"github.com/skiff-sh/skiff/network"
 	"github.com/skiff-sh/skiff/node"
 	"github.com/skiff-sh/skiff/node/cgroup"
@@ -81,7 +77,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, dir: dir, api: &api{clienttest.New()}}
-	w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -91,18 +87,18 @@ func newWorld(t testing.TB) *world {
 	bin := filepath.Join(root, "bin/runtime")
 	w.build("./internal/testprogram", dir+"/program")
 	w.build("../cmd/skiff-cni", dir+"/cni/skiff-cni")
-	bridge := fmt.Sprintf("skn%d", os.Getpid()%100000)
+	bridge := fmt.Sprintf("ndt%d", os.Getpid()%100000)
 	net := network.Config{Bridge: bridge, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.231.7.0/24")}, State: dir + "/lease"}
 	if err := net.WriteConflist(dir + "/net.d"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if link, err := netlink.LinkByName(bridge); err == nil {
-			netlink.LinkDel(link)
+		if err := network.Teardown(net); err != nil {
+			t.Error(err)
 		}
 	})
 	w.startRuntime(bin)
-	w.image(bin, dir+"/program", testImage, "skiff.test/pause:1")
+	w.image(dir+"/program", testImage)
 	cgroups := fmt.Sprintf("sknode%d", os.Getpid())
 	t.Cleanup(func() { cgroup.Remove("/" + cgroups) })
 	w.config = node.Config{
@@ -136,7 +132,7 @@ func (w *world) startRuntime(bin string) {
 	defer cancel()
 	r, err := containerd.Start(ctx, containerd.Config{
 		Root: w.dir + "/root", State: w.dir + "/run", Bin: bin, Log: w.dir + "/containerd.log",
-		CNIBin: w.dir + "/cni", CNIConf: w.dir + "/net.d", PauseImage: "skiff.test/pause:1",
+		CNIBin: w.dir + "/cni", CNIConf: w.dir + "/net.d", PauseImage: image.Pause,
 	}, w.log)
 	if err != nil {
 		w.t.Fatal(err)
@@ -154,59 +150,35 @@ func (w *world) startRuntime(bin string) {
 	}
 }
 
-// image makes an image of one program and loads it under each name.
-func (w *world) image(bin, program string, names ...string) {
+// image makes an image of one program and loads it.
+func (w *world) image(program, name string) {
 	w.t.Helper()
 	data, err := os.ReadFile(program)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var layer bytes.Buffer
-	tw := tar.NewWriter(&layer)
-	for _, h := range []*tar.Header{
-		{Name: "prog", Mode: 0o755, Size: int64(len(data)), Typeflag: tar.TypeReg},
-		{Name: "tmp", Mode: 0o1777, Typeflag: tar.TypeDir},
-		{Name: "etc", Mode: 0o755, Typeflag: tar.TypeDir},
-	} {
-		tw.WriteHeader(h)
-		if h.Size > 0 {
-			tw.Write(data)
-		}
-	}
-	tw.Close()
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	layer, err := image.NewLayer([]image.File{
+		{Path: "prog", Mode: 0o755, Data: data}, {Path: "tmp", Mode: os.ModeDir | os.ModeSticky | 0o777}, {Path: "etc", Mode: os.ModeDir | 0o755},
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	img, err := mutate.AppendLayers(empty.Image, l)
+	var archive bytes.Buffer
+	err = image.WriteArchive(&archive, image.Image{Name: name, Variants: []image.Variant{{
+		Arch: runtime.GOARCH, Layers: []image.Layer{layer}, Config: oci.ImageConfig{Entrypoint: []string{"/prog"}, Cmd: []string{"pause"}},
+	}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	img, err = mutate.ConfigFile(img, &v1.ConfigFile{Architecture: "amd64", OS: "linux", RootFS: mustConfig(img).RootFS,
-		Config: v1.Config{Entrypoint: []string{"/prog"}, Cmd: []string{"pause"}}})
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	loader := &image.Loader{Conn: w.runtime.Conn, Images: w.runtime.Images}
+	if err := loader.LoadPause(ctx); err != nil {
 		w.t.Fatal(err)
 	}
-	images := map[name.Tag]v1.Image{}
-	for _, n := range names {
-		tag, err := name.NewTag(n)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		images[tag] = img
-	}
-	if err := tarball.MultiWriteToFile(w.dir+"/image.tar", images); err != nil {
+	if _, err := loader.Load(ctx, bytes.NewReader(archive.Bytes()), name, image.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
-	w.run(bin+"/ctr", "--address", w.runtime.Socket, "--namespace", "k8s.io", "images", "import", w.dir+"/image.tar")
-}
-
-func mustConfig(img v1.Image) *v1.ConfigFile {
-	c, err := img.ConfigFile()
-	if err != nil {
-		panic(err)
-	}
-	return c
 }
 
 func (w *world) startAgent() {
@@ -381,4 +353,13 @@ func (w *world) fetch(p *corev1.Pod, path string) (int, string) {
 		w.t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// testWriter logs to a test, as long as it runs.
+type testWriter struct{ t testing.TB }
+
+// Write implements io.Writer.
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSuffix(string(p), "\n"))
+	return len(p), nil
 }

@@ -37,8 +37,8 @@ type record struct {
 	refresh    time.Time
 	refreshing bool
 	stale      bool // volumes are to be refreshed again
-	// ended is closed and remade whenever a container ends: log readers wait on it.
-	ended chan struct{}
+	// waiters are closed when the container run ends: readers of its log wait.
+	waiters map[string][]chan struct{}
 }
 
 func (a *Agent) record(uid types.UID, pod *corev1.Pod) *record {
@@ -100,11 +100,16 @@ func (a *Agent) mergeContainer(r *record, c Container) {
 	if c.State >= Exited {
 		a.probes.Remove(c.ID)
 		delete(r.seen.Probes, c.ID)
-		if r.ended != nil {
-			close(r.ended)
-			r.ended = nil
-		}
+		r.release(c.ID)
 	}
+}
+
+// release lets those go on that wait for a container run to end.
+func (r *record) release(id string) {
+	for _, done := range r.waiters[id] {
+		close(done)
+	}
+	delete(r.waiters, id)
 }
 
 // resync takes in all pods of the view, as at the start.
@@ -342,6 +347,9 @@ func (a *Agent) tell(pod *corev1.Pod, e Event) {
 func (a *Agent) forget(r *record) {
 	for i := range r.seen.Containers {
 		a.probes.Remove(r.seen.Containers[i].ID)
+	}
+	for id := range r.waiters {
+		r.release(id)
 	}
 	a.timers.set(r, time.Time{})
 	delete(a.pods, r.uid)

@@ -40,7 +40,9 @@ func Finish(s State, r Result, now time.Time) State {
 		memory.Trouble = memory.Trouble.after(r, now)
 		// Whether the image is still there, or a newer one, is asked again for
 		// the next start.
-		memory.Image = Image{}
+		if r.Reason != "CreateContainerConfigError" {
+			memory.Image, memory.HoldUntil = Image{}, time.Time{}
+		}
 	case StopContainer:
 		if !ok {
 			delete(s.Killed, r.Action.ID)

@@ -39,15 +39,63 @@ func (s *stepper) status() corev1.PodStatus {
 		st.EphemeralContainerStatuses = append(st.EphemeralContainerStatuses, s.container(c))
 	}
 	slices.SortFunc(st.ContainerStatuses, func(a, b corev1.ContainerStatus) int { return strings.Compare(a.Name, b.Name) })
-	st.Phase = s.phaseOf(&st)
+	s.finalPhase(&st, old)
+	st.Conditions = s.conditions(&st)
+	return st
+}
+
+// finalPhase sets the phase with its reason. A pod is told to have ended only
+// when nothing of it runs, for then what it used is free.
+func (s *stepper) finalPhase(st, old *corev1.PodStatus) {
+	st.Phase = s.phaseOf(st)
 	if st.Phase == old.Phase {
 		st.Reason, st.Message = old.Reason, old.Message
 	}
 	if s.state.Refused != nil && !ended(s.Pod.Status.Phase) {
 		st.Phase, st.Reason, st.Message = corev1.PodFailed, s.state.Refused.Reason, s.state.Refused.Message
 	}
-	st.Conditions = s.conditions(&st)
-	return st
+	if s.ending && s.state.Cleaned {
+		s.lastRites(st)
+	}
+	s.state.Ended = s.state.Ended || ended(st.Phase)
+	if ended(st.Phase) && !ended(old.Phase) && (!s.quiet() || s.settingUp()) {
+		st.Phase, st.Reason, st.Message = old.Phase, old.Reason, old.Message
+		if st.Phase == "" {
+			st.Phase = corev1.PodPending
+		}
+	}
+}
+
+// lastRites ends the status of a pod that is down: a container that has no known
+// end has failed, and so has the pod, unless it has succeeded.
+func (s *stepper) lastRites(st *corev1.PodStatus) {
+	unknown := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		Reason: "ContainerStatusUnknown", ExitCode: 137, Message: "The container could not be located when the pod was terminated",
+	}}
+	last := 0 // the init container that came furthest
+	for i := range st.InitContainerStatuses {
+		if c := &st.InitContainerStatuses[i]; c.State.Waiting == nil || c.LastTerminationState.Terminated != nil {
+			last = i
+		}
+	}
+	initialized := anyMainRan(s.Pod, st) || len(st.InitContainerStatuses) == 0
+	for i := range st.InitContainerStatuses {
+		c := &st.InitContainerStatuses[i]
+		if i <= last && c.State.Terminated == nil {
+			c.State = *unknown.DeepCopy()
+		}
+		if i == len(st.InitContainerStatuses)-1 && c.Ready {
+			initialized = true
+		}
+	}
+	for i := range st.ContainerStatuses {
+		if c := &st.ContainerStatuses[i]; initialized && c.State.Terminated == nil {
+			c.State = *unknown.DeepCopy()
+		}
+	}
+	if !ended(st.Phase) {
+		st.Phase = corev1.PodFailed
+	}
 }
 
 // timeUnit is how exact times in the API are.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +25,9 @@ func main() {
 		fmt.Println(strings.Join(os.Args[3:], " "))
 		code, _ := strconv.Atoi(os.Args[2])
 		os.Exit(code)
+	case "echo": // stdin to stdout
+		_, err := io.Copy(os.Stdout, os.Stdin)
+		check(err)
 	case "say": // file, text...
 		check(os.WriteFile(os.Args[2], []byte(strings.Join(os.Args[3:], " ")), 0o644))
 	case "exists": // file
