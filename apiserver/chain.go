@@ -16,7 +16,7 @@ import (
 )
 
 // ServeHTTP takes a request through the filters in order: recover from a bug,
-// bound the body, authenticate, authorize, then the verb.
+// bound the body, authenticate, impersonate, authorize, then the verb.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
 	if r.Body != nil {
@@ -26,6 +26,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.deps.Log.Debug("refused credentials", "path", r.URL.Path, "err", err)
 		writeError(w, r, apierrors.NewUnauthorized("Unauthorized"))
+		return
+	}
+	if user, err = s.impersonate(user, r.Header); err != nil {
+		writeError(w, r, err)
 		return
 	}
 	t := parsePath(r.URL.Path)

@@ -1,16 +1,21 @@
 package apiserver
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -135,6 +140,7 @@ func (s *Server) proxyToNode(w http.ResponseWriter, r *http.Request, host, path 
 			p.Out.Host = host
 			p.Out.Header.Del("Authorization")
 		},
+		ModifyResponse: asStatus,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if errors.Is(err, r.Context().Err()) && err != nil {
 				return
@@ -144,3 +150,30 @@ func (s *Server) proxyToNode(w http.ResponseWriter, r *http.Request, host, path 
 	}
 	proxy.ServeHTTP(w, r)
 }
+
+// asStatus turns a node agent's plain refusal into the Status that clients of
+// the API expect.
+func asStatus(res *http.Response) error {
+	if res.StatusCode < http.StatusBadRequest {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
+	if err != nil {
+		return fmt.Errorf("read the node agent's answer: %w", err)
+	}
+	res.Body.Close()
+	status := apierrors.NewGenericServerResponse(res.StatusCode, "", schema.GroupResource{}, "", "", 0, false).ErrStatus
+	status.Message = strings.TrimSpace(string(text))
+	data, err := json.Marshal(status)
+	if err != nil {
+		return fmt.Errorf("encode status: %w", err)
+	}
+	data = withType(schema.GroupVersionKind{Version: "v1", Kind: "Status"}, data)
+	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
+	res.Header.Set("Content-Type", typeJSON)
+	res.Header.Set("Content-Length", strconv.Itoa(len(data)))
+	return nil
+}
+
+// maxRefusal bounds what is read of a node agent's error, in bytes.
+const maxRefusal = 16 << 10

@@ -209,6 +209,16 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
+func TestImpersonation(t *testing.T) {
+	c := apiservertest.Start(t)
+	self := "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+	want(t, c.Do("POST", self, `{}`, "Impersonate-User: jane", "Impersonate-Group: devs"), 201, `"username":"jane"`, `"groups":["devs","system:authenticated"]`)
+	want(t, c.Do("POST", self, `{}`, "Impersonate-User: system:serviceaccount:a:b"), 201, `"system:serviceaccounts:a"`)
+	want(t, c.Do("GET", configMaps, "", "Impersonate-User: jane"), 403, `User \"jane\" cannot list`)
+	want(t, c.As("jane", "POST", self, `{}`, "Impersonate-User: root"), 403, `User \"jane\" cannot impersonate resource \"users\"`)
+	want(t, c.Do("POST", self, `{}`, "Impersonate-Group: devs"), 400, "without impersonating a user")
+}
+
 func TestServiceAccountToken(t *testing.T) {
 	c := apiservertest.Start(t)
 	want(t, c.Do("POST", "/api/v1/namespaces/default/serviceaccounts", `{"metadata":{"name":"robot"}}`), 201)

@@ -56,13 +56,9 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 
 // runNode runs the node with a cache that is fed over HTTP.
 func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *identity, address netip.Addr, log *slog.Logger) error {
-	port, err := portOf(config.NodeListen)
-	if err != nil {
-		return err
-	}
-	role := &nodeRole{log: log, config: NodeConfig{
+	role := &nodeRole{log: log, id: id, config: NodeConfig{
 		ID: machineID("agent", config.DataDir), DataDir: config.DataDir, Name: config.NodeName, Address: address,
-		Port: port, ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, ClusterCIDR: answer.PodCIDR,
+		Listen: config.NodeListen, ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, ClusterCIDR: answer.PodCIDR,
 		Domain: answer.Domain, Runtime: RuntimeDir(),
 	}}
 	remote := client.NewRemote(client.RemoteConfig{
@@ -80,15 +76,7 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 		return err
 	}
 	role.run(parts, remote)
+	parts.start("trim", trimAfterStart)
 	parts.wg.Wait()
 	return nil
-}
-
-// portOf is the port of an address that was checked before.
-func portOf(address string) (int32, error) {
-	a, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return 0, fmt.Errorf("--node-listen %q: %w", address, err)
-	}
-	return int32(a.Port()), nil
 }

@@ -22,7 +22,7 @@ type Image struct {
 
 // dialEngine connects to the container engine of a running node.
 func dialEngine(config Config) (*grpc.ClientConn, error) {
-	n := config.nodeConfig(netip.Addr{}, 0)
+	n := config.nodeConfig(netip.Addr{})
 	if !running(config.Paths()) || !config.Node {
 		return nil, fmt.Errorf("cluster %q does not run a node on this machine: start it with \"skiff up\"", config.Name)
 	}

@@ -3,18 +3,24 @@ package cluster
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
+	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/dns"
 	"github.com/skiff-sh/skiff/event"
@@ -25,6 +31,8 @@ import (
 	"github.com/skiff-sh/skiff/node"
 	"github.com/skiff-sh/skiff/node/containerd"
 	"github.com/skiff-sh/skiff/node/cri"
+	nodeapi "github.com/skiff-sh/skiff/node/server"
+	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/proxy"
 	"github.com/skiff-sh/skiff/proxy/nft"
 )
@@ -36,7 +44,7 @@ type NodeConfig struct {
 	DataDir     string
 	Name        string
 	Address     netip.Addr
-	Port        int32 // of the agent's own API
+	Listen      string // address and port of the agent's own API
 	ServiceCIDR netip.Prefix
 	PodCIDR     netip.Prefix
 	ClusterCIDR netip.Prefix // all nodes' pods
@@ -45,9 +53,9 @@ type NodeConfig struct {
 }
 
 // nodeConfig is the node of a cluster that runs here as a whole.
-func (c *Config) nodeConfig(address netip.Addr, port int32) NodeConfig {
+func (c *Config) nodeConfig(address netip.Addr) NodeConfig {
 	return NodeConfig{
-		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Port: port, ServiceCIDR: c.ServiceCIDR,
+		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Listen: c.NodeListen, ServiceCIDR: c.ServiceCIDR,
 		PodCIDR: c.PodCIDR, ClusterCIDR: c.PodCIDR, Domain: c.Domain, Runtime: c.Runtime,
 	}
 }
@@ -105,8 +113,9 @@ func (n *NodeConfig) engine() containerd.Config {
 }
 
 func (n *NodeConfig) agent() node.Config {
+	listen, _ := netip.ParseAddrPort(n.Listen) // was checked before; 0 is the usual port
 	return node.Config{
-		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: n.Port,
+		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
 		Root: Paths{Data: n.DataDir}.Node(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
 		CgroupRoot: n.group(),
 	}
@@ -116,6 +125,7 @@ func (n *NodeConfig) agent() node.Config {
 // DNS.
 type nodeRole struct {
 	config NodeConfig
+	id     *identity
 	log    *slog.Logger
 
 	once   sync.Once
@@ -170,21 +180,7 @@ func (n *nodeRole) ensureBridge() error {
 
 // run starts the node's components. c's cache must be complete.
 func (n *nodeRole) run(parts *components, c client.Client) {
-	parts.start("node-agent", func(ctx context.Context) error {
-		engine, err := n.prepare(ctx)
-		if err != nil {
-			return err
-		}
-		events := event.NewRecorder(c, "kubelet", n.config.Name, n.log, clock.RealClock{})
-		agent, err := node.New(n.config.agent(), node.Deps{
-			Client: c, Runtime: cri.Client{Runtime: engine.Containers, Images: engine.Images}, Events: events,
-			Log: n.log.With("component", "node"),
-		})
-		if err != nil {
-			return err
-		}
-		return agent.Run(ctx)
-	})
+	parts.start("node-agent", func(ctx context.Context) error { return n.runAgent(ctx, c) })
 	parts.start("proxy", func(ctx context.Context) error {
 		return nft.Run(ctx, nft.Deps{
 			Cache: c.Cache(), Table: n.config.table(), Log: n.log.With("component", "proxy"),
@@ -206,3 +202,33 @@ func (n *nodeRole) run(parts *components, c client.Client) {
 }
 
 const dnsPort = 53
+
+// runAgent runs the node agent and its own API.
+func (n *nodeRole) runAgent(ctx context.Context, c client.Client) error {
+	engine, err := n.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	log := n.log.With("component", "node")
+	agent, err := node.New(n.config.agent(), node.Deps{
+		Client: c, Runtime: cri.Client{Runtime: engine.Containers, Images: engine.Images}, Log: log,
+		Events: event.NewRecorder(c, "kubelet", n.config.Name, n.log, clock.RealClock{}),
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", n.config.Listen)
+	if err != nil {
+		return fmt.Errorf("--node-listen %s: %w; choose another port", n.config.Listen, err)
+	}
+	certificate := n.id.node.TLS()
+	api := nodeapi.New(nodeapi.Config{
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil },
+		ClientCAs:   pki.Pool(n.id.authority),
+		Allow:       func(u nodeapi.User, _ *http.Request) bool { return slices.Contains(u.Groups, authn.Masters) },
+	}, agent, log)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return agent.Run(ctx) })
+	group.Go(func() error { return api.Serve(ctx, listener) })
+	return group.Wait()
+}

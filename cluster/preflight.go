@@ -19,6 +19,8 @@ func Examine(config Config) []doctor.Finding {
 		}
 	}
 	if config.Node {
+		n := config.nodeConfig(netip.Addr{})
+		want.Bridge = n.network().Bridge
 		want.CIDRs = []netip.Prefix{config.PodCIDR, config.ServiceCIDR}
 	}
 	return doctor.Examine(want)

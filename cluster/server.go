@@ -119,10 +119,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	parts := &components{ctx: ctx, log: s.log}
-	role, err := s.prepareNode(ctx)
-	if err != nil {
-		return err
-	}
+	role := s.prepareNode(ctx)
 	parts.start("store-feed", s.api.Feed)
 	token, err := ensureJoinToken(s.config.Paths(), s.id.authority)
 	if err != nil {
@@ -140,6 +137,7 @@ func (s *server) run(ctx context.Context) error {
 	s.log.Info("the API server is ready", "address", s.listener.Addr().String())
 	s.startControllers(parts, all)
 	parts.start("scheduler", s.runScheduler)
+	parts.start("trim", trimAfterStart)
 	if role != nil {
 		role.run(parts, s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}}))
 	}
@@ -198,17 +196,13 @@ func (s *server) runScheduler(ctx context.Context) error {
 
 // prepareNode starts the container engine while the API server comes up; nil
 // for a control plane alone.
-func (s *server) prepareNode(ctx context.Context) (*nodeRole, error) {
+func (s *server) prepareNode(ctx context.Context) *nodeRole {
 	if !s.config.Node {
-		return nil, nil
+		return nil
 	}
-	port, err := portOf(s.config.NodeListen)
-	if err != nil {
-		return nil, err
-	}
-	role := &nodeRole{config: s.config.nodeConfig(s.address, port), log: s.log}
+	role := &nodeRole{config: s.config.nodeConfig(s.address), id: s.id, log: s.log}
 	go role.prepare(ctx) //nolint:errcheck // whoever needs it gets the error
-	return role, nil
+	return role
 }
 
 // local is a client in this process with a user's permissions.

@@ -186,7 +186,7 @@ func Down(ctx context.Context, config Config, purge bool, progress Progress) err
 	}
 	progress("stopped the server")
 	if config.Node {
-		if err := teardown(ctx, config.nodeConfig(netip.Addr{}, 0), progress); err != nil {
+		if err := teardown(ctx, config.nodeConfig(netip.Addr{}), progress); err != nil {
 			return err
 		}
 	}

@@ -40,7 +40,8 @@ type Want struct {
 	Runtime string   // directory of containerd and the rest
 	Listen  []string // addresses and ports to be free
 	CIDRs   []netip.Prefix
-	Node    bool // containers are to run here
+	Bridge  string // the cluster's own, which may be there from before
+	Node    bool   // containers are to run here
 }
 
 // Examine runs all checks.
@@ -53,7 +54,7 @@ func Examine(want Want) []Finding {
 		return findings
 	}
 	findings = append(findings, checkRoot(), checkCapabilities(), checkNamespaces(), checkOverlay(), checkCgroups(), checkNftables(), checkRuntime(want.Runtime))
-	findings = append(findings, checkRoutes(want.CIDRs)...)
+	findings = append(findings, checkRoutes(want.CIDRs, want.Bridge)...)
 	return append(findings, checkOthers(), checkMemory())
 }
 
@@ -213,7 +214,7 @@ func checkDisk(dir string) Finding {
 }
 
 // checkRoutes finds routes of the machine that a cluster range would hide.
-func checkRoutes(cidrs []netip.Prefix) []Finding {
+func checkRoutes(cidrs []netip.Prefix, own string) []Finding {
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		return nil
@@ -221,7 +222,7 @@ func checkRoutes(cidrs []netip.Prefix) []Finding {
 	findings := []Finding{}
 	for _, i := range interfaces {
 		addresses, err := i.Addrs()
-		if err != nil || strings.HasPrefix(i.Name, "skiff") {
+		if err != nil || i.Name == own {
 			continue
 		}
 		for _, a := range addresses {

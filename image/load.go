@@ -24,8 +24,8 @@ import (
 )
 
 // Loader puts image archives into containerd's Kubernetes namespace, where the
-// CRI sees them. It speaks two of containerd's gRPC services directly: the
-// client library would add a third of its own size again to the binary.
+// CRI sees them. It speaks two of containerd's gRPC services directly, which
+// links 0.9 MB beside the CRI; the client library would link 3.5 MB.
 type Loader struct {
 	Conn   *grpc.ClientConn // to containerd's socket
 	Images cri.ImageServiceClient

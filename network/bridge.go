@@ -139,7 +139,8 @@ func setSysctl(state, name, value string) error {
 
 // Teardown removes what pods' attachments left on the node: the bridge with
 // its ports, the leases, and changed kernel settings, which get their old
-// values. No pod may run any more. It succeeds when there is nothing.
+// values unless another pod bridge still needs them. No pod may run any more. It
+// succeeds when there is nothing.
 func Teardown(c Config) error {
 	host, err := rtnl.Open()
 	if err != nil {
@@ -158,10 +159,29 @@ func Teardown(c Config) error {
 	if derr := host.Delete(c.Bridge); derr != nil && !errors.Is(derr, unix.ENODEV) {
 		err = errors.Join(err, fmt.Errorf("delete bridge %s: %w", c.Bridge, derr))
 	}
-	if err = errors.Join(err, restore(c.State)); err != nil {
+	if !othersForward(host) {
+		err = errors.Join(err, restore(c.State))
+	}
+	if err != nil {
 		return fmt.Errorf("remove the pod network: %w", err)
 	}
 	return os.RemoveAll(c.State)
+}
+
+// othersForward reports whether another bridge like ours (of another cluster,
+// or another CNI: they all derive hardware addresses so) is on the machine.
+func othersForward(host *rtnl.Socket) bool {
+	devices, _ := os.ReadFile("/proc/thread-self/net/dev")
+	for line := range strings.Lines(string(devices)) {
+		name, _, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if !ok {
+			continue
+		}
+		if mac, err := host.MAC(name); err == nil && mac[0] == 0x0a && mac[1] == 0x58 {
+			return true
+		}
+	}
+	return false
 }
 
 func restore(state string) error {

@@ -1,10 +1,18 @@
 package resource
 
-import rbacv1 "k8s.io/api/rbac/v1"
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
+)
 
 // ClusterRoles is the kind ClusterRole.
 var ClusterRoles = Define(Kind[*rbacv1.ClusterRole]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRole", Resource: "clusterroles",
-	Name:    pathSegmentName,
+	Name: validate.PathSegmentName,
+	Validate: func(_ Request, r, _ *rbacv1.ClusterRole) field.ErrorList {
+		return append(validate.Rules(r.Rules, false), validate.Aggregation(r.AggregationRule)...)
+	},
 	Columns: []Column[*rbacv1.ClusterRole]{nameColumn[*rbacv1.ClusterRole](), createdColumn[*rbacv1.ClusterRole]()},
 })

@@ -1,12 +1,18 @@
 package resource
 
-import rbacv1 "k8s.io/api/rbac/v1"
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
+)
 
 // ClusterRoleBindings is the kind ClusterRoleBinding.
 var ClusterRoleBindings = Define(Kind[*rbacv1.ClusterRoleBinding]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRoleBinding", Resource: "clusterrolebindings",
-	Default: defaultClusterRoleBinding,
-	Name:    pathSegmentName,
+	Name:     validate.PathSegmentName,
+	Validate: validateClusterRoleBinding,
+	Default:  defaultClusterRoleBinding,
 	Columns: bindingColumns("clusterRoleBinding",
 		func(b *rbacv1.ClusterRoleBinding) (rbacv1.RoleRef, []rbacv1.Subject) { return b.RoleRef, b.Subjects }),
 })
@@ -14,4 +20,12 @@ var ClusterRoleBindings = Define(Kind[*rbacv1.ClusterRoleBinding]{
 func defaultClusterRoleBinding(b *rbacv1.ClusterRoleBinding) {
 	setIfEmpty(&b.RoleRef.APIGroup, rbacv1.GroupName)
 	defaultSubjects(b.Subjects)
+}
+
+func validateClusterRoleBinding(_ Request, b, old *rbacv1.ClusterRoleBinding) field.ErrorList {
+	var was *rbacv1.RoleRef
+	if old != nil {
+		was = &old.RoleRef
+	}
+	return validate.Binding(b.RoleRef, b.Subjects, was, false, "ClusterRole")
 }

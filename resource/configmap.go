@@ -3,6 +3,8 @@ package resource
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // ConfigMaps is the kind ConfigMap.
@@ -13,7 +15,7 @@ var ConfigMaps = Define(Kind[*corev1.ConfigMap]{
 			c.Data = map[string]string{}
 		}
 	},
-	Validate: validateConfigMap,
+	Validate: func(_ Request, c, old *corev1.ConfigMap) field.ErrorList { return validate.ConfigMap(c, old) },
 	Columns: []Column[*corev1.ConfigMap]{
 		nameColumn[*corev1.ConfigMap](),
 		column("Data", corev1.ConfigMap{}.SwaggerDoc()["data"],
@@ -21,11 +23,3 @@ var ConfigMaps = Define(Kind[*corev1.ConfigMap]{
 		ageColumn[*corev1.ConfigMap](),
 	},
 })
-
-// maxDataBytes bounds the data of a ConfigMap or Secret, as upstream does.
-const maxDataBytes = 1024 * 1024
-
-func validateConfigMap(_ Request, obj, old *corev1.ConfigMap) field.ErrorList {
-	var errs field.ErrorList
-	return errs
-}

@@ -6,17 +6,23 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // Deployments is the kind Deployment.
 var Deployments = Define(Kind[*appsv1.Deployment]{
 	Group: "apps", Version: "v1", Kind: "Deployment", Resource: "deployments", Short: []string{"deploy"},
 	Categories: []string{"all"}, Namespaced: true,
-	Default: defaultDeployment,
-	Prepare: prepareDeployment,
-	Columns: deploymentColumns,
+	Warn:     warnDeployment,
+	Validate: validateDeployment,
+	Default:  defaultDeployment,
+	Prepare:  prepareDeployment,
+	Columns:  deploymentColumns,
 	// Annotations count as asked for: they are copied to the replica sets.
 	Spec: func(d *appsv1.Deployment) any {
 		return &appsv1.Deployment{Spec: d.Spec, ObjectMeta: metav1.ObjectMeta{Annotations: d.Annotations}}
@@ -77,3 +83,21 @@ var deploymentColumns = slices.Concat(
 		}),
 	},
 )
+
+func validateDeployment(req Request, d, old *appsv1.Deployment) field.ErrorList {
+	if req.Subresource == "status" {
+		return validate.DeploymentStatus(d, old)
+	}
+	return validate.Deployment(d, old)
+}
+
+// warnDeployment is silent where nothing changed but the status.
+func warnDeployment(r, old *appsv1.Deployment) []string {
+	if old == nil {
+		return warnTemplate(r.Name, &r.Spec.Template, nil)
+	}
+	if equality.Semantic.DeepEqual(r.Spec, old.Spec) {
+		return nil
+	}
+	return warnTemplate(r.Name, &r.Spec.Template, &old.Spec.Template)
+}

@@ -6,14 +6,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // EndpointSlices is the kind EndpointSlice.
 var EndpointSlices = Define(Kind[*discoveryv1.EndpointSlice]{
 	Group: "discovery.k8s.io", Version: "v1", Kind: "EndpointSlice", Resource: "endpointslices",
 	Namespaced: true,
-	Default:    defaultEndpointSlice,
-	Prepare:    prepareEndpointSlice,
+	Warn:       warnEndpointSlice,
+	Validate: func(_ Request, s, old *discoveryv1.EndpointSlice) field.ErrorList {
+		return validate.EndpointSlice(s, old)
+	},
+	Default: defaultEndpointSlice,
+	Prepare: prepareEndpointSlice,
 	Columns: []Column[*discoveryv1.EndpointSlice]{
 		nameColumn[*discoveryv1.EndpointSlice](),
 		column("AddressType", discoveryv1.EndpointSlice{}.SwaggerDoc()["addressType"],

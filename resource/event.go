@@ -8,6 +8,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // Events is the kind Event, stored as core/v1 and served as events.k8s.io/v1
@@ -16,9 +19,11 @@ import (
 var Events = Define(Kind[*corev1.Event]{
 	Version: "v1", Kind: "Event", Resource: "events", Short: []string{"ev"},
 	Namespaced: true, TTL: time.Hour,
-	Columns: eventColumns,
-	Fields:  eventFields,
-	Also:    []Served[*corev1.Event]{Serve("events.k8s.io", "v1", regardingFields, eventToV1, eventFromV1)},
+	Name:     validate.PathSegmentName,
+	Validate: func(req Request, e, old *corev1.Event) field.ErrorList { return validate.Event(e, old, req.Version) },
+	Columns:  eventColumns,
+	Fields:   eventFields,
+	Also:     []Served[*corev1.Event]{Serve("events.k8s.io", "v1", regardingFields, eventToV1, eventFromV1)},
 })
 
 var eventFields = map[string]func(*corev1.Event) string{

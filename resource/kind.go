@@ -71,6 +71,8 @@ type Kind[T Object] struct {
 	// Validate reports every problem of obj. old is nil on create. Metadata is
 	// checked by the verbs, not here.
 	Validate func(req Request, obj, old T) field.ErrorList
+	// Deprecated is a warning that comes with every answer about this kind.
+	Deprecated string
 	// Warn returns warnings for the user, beside success.
 	Warn func(obj, old T) []string
 	// Delete decides what a delete request does. Nil deletes at once (finalizers
@@ -167,6 +169,7 @@ type Info struct {
 	Singular         string
 	Short            []string
 	Categories       []string
+	Deprecated       string
 	Namespaced       bool
 	Prefix           string // "/registry/pods/"
 	TTL              time.Duration
@@ -236,6 +239,7 @@ func erase[T Object](k Kind[T]) *Info {
 		Singular:      k.Singular,
 		Short:         k.Short,
 		Categories:    k.Categories,
+		Deprecated:    k.Deprecated,
 		Namespaced:    k.Namespaced,
 		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
 		TTL:           k.TTL,

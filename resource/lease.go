@@ -1,11 +1,17 @@
 package resource
 
-import coordinationv1 "k8s.io/api/coordination/v1"
+import (
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
+)
 
 // Leases is the kind Lease.
 var Leases = Define(Kind[*coordinationv1.Lease]{
 	Group: "coordination.k8s.io", Version: "v1", Kind: "Lease", Resource: "leases", Namespaced: true,
-	Prepare: prepareLease,
+	Validate: func(_ Request, l, _ *coordinationv1.Lease) field.ErrorList { return validate.Lease(l) },
+	Prepare:  prepareLease,
 	Columns: []Column[*coordinationv1.Lease]{
 		nameColumn[*coordinationv1.Lease](),
 		column("Holder", coordinationv1.LeaseSpec{}.SwaggerDoc()["holderIdentity"], func(l *coordinationv1.Lease) any {

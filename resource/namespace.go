@@ -4,12 +4,20 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // Namespaces is the kind Namespace.
 var Namespaces = Define(Kind[*corev1.Namespace]{
 	Version: "v1", Kind: "Namespace", Resource: "namespaces", Short: []string{"ns"},
+	Name: validation.NameIsDNSLabel,
+	Validate: func(req Request, n, _ *corev1.Namespace) field.ErrorList {
+		return validate.Namespace(n, req.Subresource)
+	},
 	Default: defaultNamespace,
 	Prepare: prepareNamespace,
 	Delete:  deleteNamespace,

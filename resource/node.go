@@ -7,14 +7,19 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // Nodes is the kind Node.
 var Nodes = Define(Kind[*corev1.Node]{
 	Version: "v1", Kind: "Node", Resource: "nodes", Short: []string{"no"}, Prefix: "minions",
-	Default: defaultNode,
-	Status:  func(to, from *corev1.Node) { to.Status = from.Status },
-	Columns: nodeColumns,
+	Warn:     warnNode,
+	Validate: func(_ Request, n, old *corev1.Node) field.ErrorList { return validate.Node(n, old) },
+	Default:  defaultNode,
+	Status:   func(to, from *corev1.Node) { to.Status = from.Status },
+	Columns:  nodeColumns,
 	Fields: map[string]func(*corev1.Node) string{
 		"spec.unschedulable": func(n *corev1.Node) string { return strconv.FormatBool(n.Spec.Unschedulable) },
 	},

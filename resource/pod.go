@@ -4,20 +4,25 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // Pods is the kind Pod.
 var Pods = Define(Kind[*corev1.Pod]{
 	Version: "v1", Kind: "Pod", Resource: "pods", Short: []string{"po"},
 	Categories: []string{"all"}, Namespaced: true,
-	Default: defaultPod,
-	Prepare: preparePod,
-	Delete:  deletePod,
-	Spec:    func(p *corev1.Pod) any { return &p.Spec },
-	Status:  func(to, from *corev1.Pod) { to.Status = from.Status },
-	Columns: podColumns,
-	Fields:  podFields,
-	Indexes: map[string]func(*corev1.Pod) []string{PodNodeIndex: podNode},
+	Warn:     warnPod,
+	Validate: validatePod,
+	Default:  defaultPod,
+	Prepare:  preparePod,
+	Delete:   deletePod,
+	Spec:     func(p *corev1.Pod) any { return &p.Spec },
+	Status:   func(to, from *corev1.Pod) { to.Status = from.Status },
+	Columns:  podColumns,
+	Fields:   podFields,
+	Indexes:  map[string]func(*corev1.Pod) []string{PodNodeIndex: podNode},
 })
 
 // PodNodeIndex is the index of pods by the node they are bound to. Pods
@@ -102,4 +107,20 @@ func defaultPodStatus(s *corev1.PodStatus) {
 			}
 		}
 	}
+}
+
+func validatePod(req Request, pod, old *corev1.Pod) field.ErrorList {
+	switch {
+	case old == nil:
+		return validate.Pod(pod)
+	case req.Subresource == "status":
+		return validate.PodStatus(pod, old)
+	case req.Subresource == "ephemeralcontainers":
+		return validate.EphemeralContainers(pod, old)
+	case req.Subresource == "resize":
+		return validate.PodResize(pod, old, QOSClass(&pod.Spec), QOSClass(&old.Spec))
+	case req.Subresource == "binding":
+		return nil // it sets the node, which no other request may
+	}
+	return validate.PodUpdate(pod, old)
 }

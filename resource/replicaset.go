@@ -6,18 +6,24 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // ReplicaSets is the kind ReplicaSet.
 var ReplicaSets = Define(Kind[*appsv1.ReplicaSet]{
 	Group: "apps", Version: "v1", Kind: "ReplicaSet", Resource: "replicasets", Short: []string{"rs"},
 	Categories: []string{"all"}, Namespaced: true,
-	Default: defaultReplicaSet,
-	Prepare: prepareReplicaSet,
-	Columns: replicaSetColumns,
-	Spec:    func(r *appsv1.ReplicaSet) any { return &r.Spec },
-	Status:  func(to, from *appsv1.ReplicaSet) { to.Status = from.Status },
+	Warn:     warnReplicaSet,
+	Validate: validateReplicaSet,
+	Default:  defaultReplicaSet,
+	Prepare:  prepareReplicaSet,
+	Columns:  replicaSetColumns,
+	Spec:     func(r *appsv1.ReplicaSet) any { return &r.Spec },
+	Status:   func(to, from *appsv1.ReplicaSet) { to.Status = from.Status },
 	Scale: &Scale[*appsv1.ReplicaSet]{
 		Spec:     func(r *appsv1.ReplicaSet) int32 { return replicas(r.Spec.Replicas) },
 		SetSpec:  func(r *appsv1.ReplicaSet, n int32) { r.Spec.Replicas = &n },
@@ -76,3 +82,21 @@ var replicaSetColumns = slices.Concat(
 			func(r *appsv1.ReplicaSet) any { return metav1.FormatLabelSelector(r.Spec.Selector) }),
 	},
 )
+
+func validateReplicaSet(req Request, r, old *appsv1.ReplicaSet) field.ErrorList {
+	if req.Subresource == "status" {
+		return validate.ReplicaSetStatus(r)
+	}
+	return validate.ReplicaSet(r, old)
+}
+
+// warnReplicaSet is silent where nothing changed but the status.
+func warnReplicaSet(r, old *appsv1.ReplicaSet) []string {
+	if old == nil {
+		return warnTemplate(r.Name, &r.Spec.Template, nil)
+	}
+	if equality.Semantic.DeepEqual(r.Spec, old.Spec) {
+		return nil
+	}
+	return warnTemplate(r.Name, &r.Spec.Template, &old.Spec.Template)
+}

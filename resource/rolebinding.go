@@ -4,13 +4,17 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // RoleBindings is the kind RoleBinding.
 var RoleBindings = Define(Kind[*rbacv1.RoleBinding]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "RoleBinding", Resource: "rolebindings", Namespaced: true,
-	Default: defaultRoleBinding,
-	Name:    pathSegmentName,
+	Name:     validate.PathSegmentName,
+	Validate: validateRoleBinding,
+	Default:  defaultRoleBinding,
 	Columns: bindingColumns("roleBinding",
 		func(b *rbacv1.RoleBinding) (rbacv1.RoleRef, []rbacv1.Subject) { return b.RoleRef, b.Subjects }),
 })
@@ -57,4 +61,12 @@ func bindingColumns[T Object](word string, parts func(T) (rbacv1.RoleRef, []rbac
 		wideColumn("Groups", "Groups in the "+word, subjects(rbacv1.GroupKind)),
 		wideColumn("ServiceAccounts", "ServiceAccounts in the "+word, subjects(rbacv1.ServiceAccountKind)),
 	}
+}
+
+func validateRoleBinding(_ Request, b, old *rbacv1.RoleBinding) field.ErrorList {
+	var was *rbacv1.RoleRef
+	if old != nil {
+		was = &old.RoleRef
+	}
+	return validate.Binding(b.RoleRef, b.Subjects, was, true, "Role", "ClusterRole")
 }

@@ -1,11 +1,18 @@
 package resource
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
+)
 
 // Secrets is the kind Secret.
 var Secrets = Define(Kind[*corev1.Secret]{
 	Version: "v1", Kind: "Secret", Resource: "secrets", Namespaced: true,
-	Default: defaultSecret,
+	Warn:     warnSecret,
+	Validate: func(_ Request, s, old *corev1.Secret) field.ErrorList { return validate.Secret(s, old) },
+	Default:  defaultSecret,
 	Columns: []Column[*corev1.Secret]{
 		nameColumn[*corev1.Secret](),
 		column("Type", corev1.Secret{}.SwaggerDoc()["type"], func(s *corev1.Secret) any { return string(s.Type) }),

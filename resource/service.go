@@ -2,17 +2,24 @@ package resource
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
 )
 
 // Services is the kind Service.
 var Services = Define(Kind[*corev1.Service]{
 	Version: "v1", Kind: "Service", Resource: "services", Short: []string{"svc"},
 	Categories: []string{"all"}, Namespaced: true, Prefix: "services/specs",
-	Default: defaultService,
-	Prepare: prepareService,
-	Columns: serviceColumns,
-	Status:  func(to, from *corev1.Service) { to.Status = from.Status },
+	Name:     validation.NameIsDNSLabel,
+	Warn:     warnService,
+	Validate: validateService,
+	Default:  defaultService,
+	Prepare:  prepareService,
+	Columns:  serviceColumns,
+	Status:   func(to, from *corev1.Service) { to.Status = from.Status },
 	Fields: map[string]func(*corev1.Service) string{
 		"spec.clusterIP": func(s *corev1.Service) string { return s.Spec.ClusterIP },
 		"spec.type":      func(s *corev1.Service) string { return string(s.Spec.Type) },
@@ -64,4 +71,11 @@ func defaultSessionAffinity(spec *corev1.ServiceSpec) {
 func externallyAccessible(spec *corev1.ServiceSpec) bool {
 	return spec.Type == corev1.ServiceTypeLoadBalancer || spec.Type == corev1.ServiceTypeNodePort ||
 		spec.Type == corev1.ServiceTypeClusterIP && len(spec.ExternalIPs) > 0
+}
+
+func validateService(req Request, s, old *corev1.Service) field.ErrorList {
+	if req.Subresource == "status" {
+		return validate.LoadBalancerStatus(s, old)
+	}
+	return validate.Service(s, old)
 }

@@ -162,7 +162,11 @@ func (p *Process) step(event restart.Event) {
 }
 
 func (p *Process) noteExit(how string) {
-	p.cfg.Logger.Warn("ended", "program", p.cfg.Argv[0], "pid", p.run.pid, "how", how)
+	level := slog.LevelWarn
+	if p.state.Phase == restart.Stopping || p.state.Phase == restart.Killing {
+		level = slog.LevelInfo // as asked
+	}
+	p.cfg.Logger.Log(context.Background(), level, "ended", "program", p.cfg.Argv[0], "pid", p.run.pid, "how", how)
 	p.run = nil
 	p.mu.Lock()
 	p.record.PID, p.record.Ticks = 0, 0

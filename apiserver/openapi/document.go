@@ -85,7 +85,7 @@ func (s *Schemas) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-const protobufV2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+const protobufV2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 func (s *Schemas) serveV2(w http.ResponseWriter, r *http.Request) {
 	data, err := s.v2()

@@ -228,6 +228,49 @@ func TestPodsReachEachOtherAndTheNode(t *testing.T) {
 	}
 }
 
+// Two clusters on one machine: whichever goes first leaves forwarding on for
+// the other.
+func TestTeardownLeavesForwardingToOthers(t *testing.T) {
+	first := newNode(t, "10.99.0.0/24")
+	second := newNode(t, "10.98.0.0/24")
+	second.ns, second.cfg.Bridge = first.ns, "skrt1"
+	forwarding := func() (value string) {
+		inNS(t, first.ns, func() error {
+			data, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
+			value = strings.TrimSpace(string(data))
+			return err
+		})
+		return value
+	}
+	first.must(invocation{"ADD", "a", newNS(t), nil})
+	second.must(invocation{"ADD", "b", newNS(t), nil})
+	inNS(t, first.ns, func() error { return network.Teardown(second.cfg) })
+	if got := forwarding(); got != "1" {
+		t.Errorf("after the second's teardown: %s", got)
+	}
+	second.must(invocation{"ADD", "b", newNS(t), nil})
+	inNS(t, first.ns, func() error { return network.Teardown(first.cfg) })
+	if got := forwarding(); got != "1" {
+		t.Errorf("after the first's teardown, while the second runs: %s", got)
+	}
+}
+
+func TestTeardownRestoresForwarding(t *testing.T) {
+	n := newNode(t, "10.99.0.0/24")
+	inNS(t, n.ns, func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0) })
+	n.must(invocation{"ADD", "a", newNS(t), nil})
+	inNS(t, n.ns, func() error {
+		if err := network.Teardown(n.cfg); err != nil {
+			return err
+		}
+		got, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
+		if string(got) != "0\n" {
+			t.Errorf("ip_forward is %q", got)
+		}
+		return err
+	})
+}
+
 func TestManyAtOnce(t *testing.T) {
 	n := newNode(t, "10.99.0.0/24")
 	const pods = 30

@@ -120,16 +120,43 @@ func (s *Socket) Do(m *Message) error {
 // Index returns the index and flags of the named link in the socket's
 // namespace; the error is ENODEV if there is none.
 func (s *Socket) Index(name string) (index int32, flags uint32, err error) {
-	m := New(syscall.RTM_GETLINK, 0, Link(syscall.AF_UNSPEC, 0, 0, 0)).Str(syscall.IFLA_IFNAME, name)
-	reply, err := s.exchange(m, 0)
+	body, err := s.link(name)
 	if err != nil {
 		return 0, 0, err
 	}
-	if len(reply) < syscall.NLMSG_HDRLEN+syscall.SizeofIfInfomsg {
-		return 0, 0, errors.New("short answer from the kernel")
-	}
-	body := reply[syscall.NLMSG_HDRLEN:]
 	return int32(binary.NativeEndian.Uint32(body[4:])), binary.NativeEndian.Uint32(body[8:]), nil
+}
+
+// MAC returns the hardware address of the named link, all zero if it has none.
+func (s *Socket) MAC(name string) (mac [6]byte, err error) {
+	body, err := s.link(name)
+	if err != nil {
+		return mac, err
+	}
+	for a := body[syscall.SizeofIfInfomsg:]; len(a) >= syscall.SizeofRtAttr; {
+		n := int(binary.NativeEndian.Uint16(a))
+		if n < syscall.SizeofRtAttr || n > len(a) {
+			return mac, errors.New("malformed answer from the kernel")
+		}
+		if binary.NativeEndian.Uint16(a[2:]) == syscall.IFLA_ADDRESS {
+			copy(mac[:], a[syscall.SizeofRtAttr:n])
+		}
+		a = a[min(len(a), (n+syscall.NLMSG_ALIGNTO-1)&^(syscall.NLMSG_ALIGNTO-1)):]
+	}
+	return mac, nil
+}
+
+// link returns the kernel's description of a link: struct ifinfomsg, attributes.
+func (s *Socket) link(name string) ([]byte, error) {
+	m := New(syscall.RTM_GETLINK, 0, Link(syscall.AF_UNSPEC, 0, 0, 0)).Str(syscall.IFLA_IFNAME, name)
+	reply, err := s.exchange(m, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(reply) < syscall.NLMSG_HDRLEN+syscall.SizeofIfInfomsg {
+		return nil, errors.New("short answer from the kernel")
+	}
+	return reply[syscall.NLMSG_HDRLEN:], nil
 }
 
 // exchange sends m and returns the first message of the answer.

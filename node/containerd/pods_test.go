@@ -93,19 +93,24 @@ func (n *node) remove(ctx context.Context, sandbox string) {
 
 // nothingLeft checks the machine after everything has been stopped.
 func (n *node) nothingLeft() {
+	ports, _ := os.ReadDir("/sys/class/net/" + n.net.Bridge + "/brif")
+	for _, p := range ports {
+		n.t.Errorf("link left: %s", p.Name())
+	}
+	leases, _ := os.ReadFile(n.net.State + "/leases")
+	if strings.Count(string(leases), "\n") > 1 {
+		n.t.Errorf("addresses left: %s", leases)
+	}
 	if err := network.Teardown(n.net); err != nil {
 		n.t.Error(err)
+	}
+	if _, err := net.InterfaceByName(n.net.Bridge); err == nil {
+		n.t.Errorf("bridge left: %s", n.net.Bridge)
 	}
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(mounts)) {
 		if strings.Contains(line, n.dir) {
 			n.t.Errorf("mount left: %s", line)
-		}
-	}
-	ifs, _ := net.Interfaces()
-	for _, i := range ifs {
-		if strings.HasPrefix(i.Name, "sk") {
-			n.t.Errorf("link left: %s", i.Name)
 		}
 	}
 	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -4,11 +4,11 @@
 package validate
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -63,6 +63,16 @@ func supportedOnly[T ~string](p *problems, path *field.Path, value T, supported 
 	}
 }
 
+// inOrder is oneOf for values that the API lists in an order of its own.
+func inOrder[T ~string](p *problems, path *field.Path, value T, supported ...T) {
+	switch {
+	case value == "":
+		p.required(path, "")
+	case !slices.Contains(supported, value):
+		p.add(field.NotSupported(path, value, supported))
+	}
+}
+
 func notNegative[N int32 | int64](p *problems, path *field.Path, value N) {
 	if value < 0 {
 		p.add(field.Invalid(path, value, "must be greater than or equal to 0").WithOrigin("minimum"))
@@ -72,12 +82,6 @@ func notNegative[N int32 | int64](p *problems, path *field.Path, value N) {
 func positive[N int32 | int64](p *problems, path *field.Path, value N) {
 	if value <= 0 {
 		p.invalid(path, value, "must be greater than zero")
-	}
-}
-
-func inRange[N cmp.Ordered](p *problems, path *field.Path, value, low, high N) {
-	if value < low || value > high {
-		p.invalid(path, value, fmt.Sprintf("must be between %v and %v, inclusive", low, high))
 	}
 }
 
@@ -107,6 +111,16 @@ func portNumberOrName(p *problems, path *field.Path, port intstr.IntOrString) {
 	default:
 		p.add(field.InternalError(path, fmt.Errorf("unknown type: %v", port.Type)))
 	}
+}
+
+// labelName checks a key of labels.
+func labelName(p *problems, path *field.Path, value string) {
+	p.add(metavalidation.ValidateLabelName(value, path)...)
+}
+
+// objectName checks a reference to an object whose name is a DNS subdomain.
+func objectName(p *problems, path *field.Path, value string) {
+	p.invalids(path, value, apivalidation.NameIsDNSSubdomain(value, false))
 }
 
 // ip checks an address in a field older than strict parsing; values that the

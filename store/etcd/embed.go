@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -124,7 +125,11 @@ func (m *member) start(c *Config) error {
 func (m *member) launch(c *Config) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if cause := recover(); cause != nil {
+		switch cause := recover().(type) {
+		case nil:
+		case runtime.Error: // the database has been checked, see checkDatabase
+			err = &CorruptError{Dir: c.Dir, Cause: errors.New("etcd cannot make sense of member/wal")}
+		default:
 			err = &CorruptError{Dir: c.Dir, Cause: fmt.Errorf("etcd cannot read member/wal: %v", cause)}
 		}
 	}()
@@ -284,13 +289,16 @@ func etcdConfig(c *Config) *embed.Config {
 	e.TickMs, e.ElectionMs = tickMs, 5*tickMs
 	// The log is durable, the database may lag: longer than etcd's 100 ms saves
 	// wake-ups, and the limit keeps what is pending, and its copies, small.
-	e.BackendBatchInterval, e.BackendBatchLimit = 500*time.Millisecond, 2000
+	e.BackendBatchInterval, e.BackendBatchLimit = 250*time.Millisecond, 2000
 	e.QuotaBackendBytes = c.QuotaBytes
 	// Compaction is ours, see compactLoop: etcd's would wake every 30 s.
 	e.AutoCompactionRetention = "0"
 	// Nobody has to catch up, so the raft log in memory can be shorter than
 	// etcd's 5000; see settled for why not much shorter.
 	e.SnapshotCatchUpEntries = 1000
+	// A start reads every log file that is left, twice. Those still needed are
+	// never removed.
+	e.MaxWalFiles, e.MaxSnapFiles = 2, 2
 
 	gates := e.ServerFeatureGate.(featuregate.MutableFeatureGate)
 	err := gates.SetFromMap(map[string]bool{

@@ -1,0 +1,142 @@
+package validate
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// networkVolumes are the volume sources that were built into Kubernetes before
+// CSI. Their API stays, and with it its rules.
+func networkVolumes(v *corev1.Volume) []volumeKind {
+	needs := func(name string, set bool, required ...func() (string, string)) volumeKind {
+		return volumeKind{name, set, func(p *problems, at *field.Path) {
+			for _, f := range required {
+				fieldName, value := f()
+				p.need(at.Child(fieldName), value)
+			}
+		}}
+	}
+	return []volumeKind{
+		{"gitRepo", v.GitRepo != nil, func(p *problems, at *field.Path) {
+			p.need(at.Child("repository"), v.GitRepo.Repository)
+			localPath(p, at.Child("directory"), v.GitRepo.Directory)
+		}},
+		{"gcePersistentDisk", v.GCEPersistentDisk != nil, func(p *problems, at *field.Path) {
+			p.need(at.Child("pdName"), v.GCEPersistentDisk.PDName)
+			partition(p, at, v.GCEPersistentDisk.Partition)
+		}},
+		{"awsElasticBlockStore", v.AWSElasticBlockStore != nil, func(p *problems, at *field.Path) {
+			p.need(at.Child("volumeID"), v.AWSElasticBlockStore.VolumeID)
+			partition(p, at, v.AWSElasticBlockStore.Partition)
+		}},
+		{"nfs", v.NFS != nil, func(p *problems, at *field.Path) {
+			p.need(at.Child("server"), v.NFS.Server)
+			p.need(at.Child("path"), v.NFS.Path)
+			if !path.IsAbs(v.NFS.Path) {
+				p.invalid(at.Child("path"), v.NFS.Path, "must be an absolute path")
+			}
+		}},
+		{"iscsi", v.ISCSI != nil, func(p *problems, at *field.Path) { iscsi(p, at, v.ISCSI) }},
+		needs("glusterfs", v.Glusterfs != nil,
+			func() (string, string) { return "endpoints", v.Glusterfs.EndpointsName },
+			func() (string, string) { return "path", v.Glusterfs.Path }),
+		{"flocker", v.Flocker != nil, func(p *problems, at *field.Path) { flocker(p, at, v.Flocker) }},
+		{"rbd", v.RBD != nil, func(p *problems, at *field.Path) {
+			if len(v.RBD.CephMonitors) == 0 {
+				p.required(at.Child("monitors"), "")
+			}
+			p.need(at.Child("image"), v.RBD.RBDImage)
+		}},
+		needs("cinder", v.Cinder != nil, func() (string, string) { return "volumeID", v.Cinder.VolumeID }),
+		{"cephfs", v.CephFS != nil, func(p *problems, at *field.Path) {
+			if len(v.CephFS.Monitors) == 0 {
+				p.required(at.Child("monitors"), "")
+			}
+		}},
+		{"quobyte", v.Quobyte != nil, func(p *problems, at *field.Path) { quobyte(p, at, v.Quobyte) }},
+		{"fc", v.FC != nil, func(p *problems, at *field.Path) { fibreChannel(p, at, v.FC) }},
+		needs("flexVolume", v.FlexVolume != nil, func() (string, string) { return "driver", v.FlexVolume.Driver }),
+		needs("azureFile", v.AzureFile != nil,
+			func() (string, string) { return "secretName", v.AzureFile.SecretName },
+			func() (string, string) { return "shareName", v.AzureFile.ShareName }),
+		needs("vsphereVolume", v.VsphereVolume != nil, func() (string, string) { return "volumePath", v.VsphereVolume.VolumePath }),
+		needs("photonPersistentDisk", v.PhotonPersistentDisk != nil, func() (string, string) { return "pdID", v.PhotonPersistentDisk.PdID }),
+		needs("portworxVolume", v.PortworxVolume != nil, func() (string, string) { return "volumeID", v.PortworxVolume.VolumeID }),
+		needs("azureDisk", v.AzureDisk != nil,
+			func() (string, string) { return "diskName", v.AzureDisk.DiskName },
+			func() (string, string) { return "diskURI", v.AzureDisk.DataDiskURI }),
+		{"storageos", v.StorageOS != nil, func(p *problems, at *field.Path) {
+			if p.need(at.Child("volumeName"), v.StorageOS.VolumeName) {
+				dnsLabel(p, at.Child("volumeName"), v.StorageOS.VolumeName)
+			}
+			if ns := v.StorageOS.VolumeNamespace; ns != "" {
+				dnsLabel(p, at.Child("volumeNamespace"), ns)
+			}
+		}},
+		needs("scaleIO", v.ScaleIO != nil,
+			func() (string, string) { return "gateway", v.ScaleIO.Gateway },
+			func() (string, string) { return "system", v.ScaleIO.System },
+			func() (string, string) { return "volumeName", v.ScaleIO.VolumeName }),
+	}
+}
+
+func partition(p *problems, at *field.Path, number int32) {
+	if number < 0 || number > 255 {
+		p.invalid(at.Child("partition"), number, validation.InclusiveRangeError(1, 255))
+	}
+}
+
+func iscsi(p *problems, at *field.Path, s *corev1.ISCSIVolumeSource) {
+	p.need(at.Child("targetPortal"), s.TargetPortal)
+	if p.need(at.Child("iqn"), s.IQN) && !hasPrefixAny(s.IQN, "iqn", "eui", "naa") {
+		p.invalid(at.Child("iqn"), s.IQN, "must be valid format starting with iqn, eui, or naa")
+	}
+	if s.Lun < 0 || s.Lun > 255 {
+		p.invalid(at.Child("lun"), s.Lun, validation.InclusiveRangeError(0, 255))
+	}
+	if (s.DiscoveryCHAPAuth || s.SessionCHAPAuth) && s.SecretRef == nil {
+		p.required(at.Child("secretRef"), "")
+	}
+}
+
+func flocker(p *problems, at *field.Path, s *corev1.FlockerVolumeSource) {
+	switch {
+	case s.DatasetName == "" && s.DatasetUUID == "":
+		p.required(at, "one of datasetName and datasetUUID is required")
+	case s.DatasetName != "" && s.DatasetUUID != "":
+		p.invalid(at, "resource", "datasetName and datasetUUID can not be specified simultaneously")
+	}
+	if strings.Contains(s.DatasetName, "/") {
+		p.invalid(at.Child("datasetName"), s.DatasetName, "must not contain '/'")
+	}
+}
+
+func quobyte(p *problems, at *field.Path, s *corev1.QuobyteVolumeSource) {
+	if s.Registry == "" {
+		p.required(at.Child("registry"), "must be a host:port pair or multiple pairs separated by commas")
+	} else if slices.ContainsFunc(strings.Split(s.Registry, ","), func(pair string) bool {
+		host, port, ok := strings.Cut(pair, ":")
+		return !ok || host == "" || port == ""
+	}) {
+		p.invalid(at.Child("registry"), s.Registry, "must be a host:port pair or multiple pairs separated by commas")
+	}
+	p.need(at.Child("volume"), s.Volume)
+}
+
+func fibreChannel(p *problems, at *field.Path, s *corev1.FCVolumeSource) {
+	switch {
+	case len(s.TargetWWNs) == 0 && len(s.WWIDs) == 0:
+		p.required(at.Child("targetWWNs"), "must specify either targetWWNs or wwids, but not both")
+	case len(s.TargetWWNs) > 0 && len(s.WWIDs) > 0:
+		p.invalid(at.Child("targetWWNs"), s.TargetWWNs, "targetWWNs and wwids can not be specified simultaneously")
+	case len(s.TargetWWNs) > 0 && s.Lun == nil:
+		p.required(at.Child("lun"), "lun is required if targetWWNs is specified")
+	case len(s.TargetWWNs) > 0 && (*s.Lun < 0 || *s.Lun > 255):
+		p.invalid(at.Child("lun"), s.Lun, validation.InclusiveRangeError(0, 255))
+	}
+}
