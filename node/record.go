@@ -137,12 +137,16 @@ func (a *Agent) resync(v *view.View) {
 func (a *Agent) put(pod *corev1.Pod) *record {
 	r := a.record(pod.UID, pod)
 	first := r.pod != pod && r.gone && len(r.state.Containers) == 0 || r.writer.base == nil
+	told := r.pod
 	r.pod, r.gone = pod, false
 	a.byName[view.KeyOf(pod)] = pod.UID
 	if first {
 		a.recall(r)
 	}
 	r.writer.observe(pod)
+	if !maps.Equal(told.Labels, pod.Labels) || !maps.Equal(told.Annotations, pod.Annotations) {
+		a.refresh(r) // the downward API tells of these
+	}
 	return r
 }
 
