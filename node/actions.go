@@ -158,6 +158,10 @@ func (j *job) mountVolumes(ctx context.Context) outcome {
 
 func (j *job) createSandbox(ctx context.Context) outcome {
 	a := j.agent
+	if err := Supported(j.pod); err != nil {
+		j.tell(true, "", "FailedCreatePodSandBox", "Failed to create pod sandbox: "+err.Error())
+		return failed("CreatePodSandboxError", err)
+	}
 	config := SandboxConfig(j.pod, j.action.Attempt, a.host)
 	if err := os.MkdirAll(config.LogDirectory, 0o755); err != nil {
 		return failed("CreatePodSandboxError", fmt.Errorf("create folder of logs: %w", err))

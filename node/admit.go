@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -133,4 +134,24 @@ func toleratesExecution(pod *corev1.Pod, node *corev1.Node) bool {
 		}
 	}
 	return true
+}
+
+// Supported refuses what this agent cannot do yet and must not ignore: the pod
+// would run with less protection, or less of what it needs, than it says.
+func Supported(pod *corev1.Pod) error {
+	if u := pod.Spec.HostUsers; u != nil && !*u {
+		return errors.New("spec.hostUsers: false is not supported by this node: leave it out")
+	}
+	if c := pod.Spec.RuntimeClassName; c != nil && *c != "" {
+		return fmt.Errorf("spec.runtimeClassName: %q is not supported by this node: leave it out", *c)
+	}
+	if len(pod.Spec.ResourceClaims) > 0 {
+		return errors.New("spec.resourceClaims: dynamic resources are not supported by this node: leave them out")
+	}
+	for _, c := range everyContainer(pod) {
+		if len(c.VolumeDevices) > 0 {
+			return fmt.Errorf("container %s: volumeDevices are not supported by this node: use volumeMounts", c.Name)
+		}
+	}
+	return nil
 }

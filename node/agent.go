@@ -96,6 +96,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.prepare(); err != nil {
 		return err
 	}
+	// A view that has never been filled must not pass for an empty cluster: all
+	// pods would be ended.
+	if _, err := a.client.Cache().WaitFor(ctx, 1); err != nil {
+		return err
+	}
 	found, err := a.runtime.List(ctx)
 	if err != nil {
 		return err

@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -276,32 +278,11 @@ func TestCreateToReady(t *testing.T) {
 // criAlone returns how long the runtime takes for the calls that a pod needs.
 func (w *world) criAlone(p *corev1.Pod, i int) time.Duration {
 	w.t.Helper()
-	ctx := context.Background()
-	c := cri.Client{Runtime: w.runtime.Containers, Images: w.runtime.Images}
 	bare := p.DeepCopy()
 	bare.Name, bare.UID = p.Name+"-alone", p.UID+"-alone"
-	host := node.Host{LogRoot: w.dir + "/alone", CgroupRoot: w.config.CgroupRoot}
-	config := node.SandboxConfig(bare, 0, host)
-	if err := os.MkdirAll(config.LogDirectory+"/main", 0o755); err != nil {
-		w.t.Fatal(err)
-	}
-	container, err := node.ContainerConfig(bare, &bare.Spec.Containers[0], node.Run{Image: testImage}, host)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	began := time.Now()
-	sandbox, err := c.RunSandbox(ctx, config, "")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	id, err := c.CreateContainer(ctx, sandbox, container, config)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := c.StartContainer(ctx, id); err != nil {
-		w.t.Fatal(err)
-	}
-	took := time.Since(began)
+	sandbox, took := w.criStart(bare)
+	c := cri.Client{Runtime: w.runtime.Containers, Images: w.runtime.Images}
+	ctx := context.Background()
 	if err := c.StopSandbox(ctx, sandbox); err != nil {
 		w.t.Fatal(err)
 	}
@@ -309,4 +290,74 @@ func (w *world) criAlone(p *corev1.Pod, i int) time.Duration {
 		w.t.Fatal(err)
 	}
 	return took
+}
+
+// TestManyAtOnce compares how long many pods take that are created at once with
+// the runtime's calls alone, made as freely.
+func TestManyAtOnce(t *testing.T) {
+	w := newWorld(t)
+	const count = 30
+	began := time.Now()
+	for i := range count {
+		w.create(pod(fmt.Sprintf("many-%d", i), "pause"))
+	}
+	w.until("all are ready", func(v *view.View) bool {
+		n := 0
+		for p := range view.List(v, resource.Pods, "default") {
+			if ready(p) {
+				n++
+			}
+		}
+		return n == count
+	})
+	agent := time.Since(began)
+	bare := w.get("many-0")
+	for i := range count {
+		w.delete(fmt.Sprintf("many-%d", i))
+	}
+	w.leavesNothing(string(bare.UID))
+	began = time.Now()
+	var all sync.WaitGroup
+	for i := range count {
+		all.Go(func() {
+			p := bare.DeepCopy()
+			p.Name, p.UID = fmt.Sprintf("alone-%d", i), types.UID(fmt.Sprintf("alone-%d", i))
+			w.criStart(p)
+		})
+	}
+	all.Wait()
+	alone := time.Since(began)
+	t.Logf("%d pods at once: %v, the runtime's calls alone %v: %.2f of its rate", count, agent, alone, float64(alone)/float64(agent))
+}
+
+// criStart makes the runtime's calls for a pod of one container, and returns how
+// long they took.
+func (w *world) criStart(p *corev1.Pod) (string, time.Duration) {
+	w.t.Helper()
+	ctx := context.Background()
+	c := cri.Client{Runtime: w.runtime.Containers, Images: w.runtime.Images}
+	host := node.Host{LogRoot: w.dir + "/alone", CgroupRoot: w.config.CgroupRoot}
+	config := node.SandboxConfig(p, 0, host)
+	if err := os.MkdirAll(config.LogDirectory+"/main", 0o755); err != nil {
+		w.t.Error(err)
+	}
+	container, err := node.ContainerConfig(p, &p.Spec.Containers[0], node.Run{Image: testImage}, host)
+	if err != nil {
+		w.t.Error(err)
+	}
+	began := time.Now()
+	sandbox, err := c.RunSandbox(ctx, config, "")
+	if err != nil {
+		w.t.Error(err)
+		return "", 0
+	}
+	id, err := c.CreateContainer(ctx, sandbox, container, config)
+	if err != nil {
+		w.t.Error(err)
+		return "", 0
+	}
+	if err := c.StartContainer(ctx, id); err != nil {
+		w.t.Error(err)
+	}
+	return sandbox, time.Since(began)
 }

@@ -32,7 +32,7 @@ func detectHost(c Config) (Host, error) {
 		DNS:        DNS{Servers: c.ClusterDNS, Domain: c.ClusterDomain, Host: ParseResolv(string(resolv))},
 		LogRoot:    c.Logs,
 		CgroupRoot: c.CgroupRoot, SystemdCgroups: c.SystemdCgroups,
-		Memory:      memoryBytes(),
+		Memory:      meminfo("MemTotal:"),
 		MayLowerOOM: effectiveCapability(capSysResource),
 		SeccompRoot: c.SeccompRoot,
 	}
@@ -54,22 +54,6 @@ func effectiveCapability(bit uint) bool {
 		}
 	}
 	return false
-}
-
-func memoryBytes() int64 {
-	info, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(info)) {
-		if fields := strings.Fields(line); len(fields) >= 2 && fields[0] == "MemTotal:" {
-			n, err := strconv.ParseInt(fields[1], 10, 64)
-			if err == nil {
-				return n * 1024
-			}
-		}
-	}
-	return 0
 }
 
 // describe returns the Node object of this machine, without conditions.

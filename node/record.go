@@ -137,12 +137,16 @@ func (a *Agent) resync(v *view.View) {
 func (a *Agent) put(pod *corev1.Pod) *record {
 	r := a.record(pod.UID, pod)
 	first := r.pod != pod && r.gone && len(r.state.Containers) == 0 || r.writer.base == nil
+	told := r.pod
 	r.pod, r.gone = pod, false
 	a.byName[view.KeyOf(pod)] = pod.UID
 	if first {
 		a.recall(r)
 	}
 	r.writer.observe(pod)
+	if !maps.Equal(told.Labels, pod.Labels) || !maps.Equal(told.Annotations, pod.Annotations) {
+		a.refresh(r) // the downward API tells of these
+	}
 	return r
 }
 
@@ -217,7 +221,7 @@ func (a *Agent) step(r *record, now time.Time) {
 		a.begin1(r, action)
 	}
 	a.probe(r)
-	if !r.refresh.IsZero() && (d.Wake.IsZero() || r.refresh.Before(d.Wake)) && !r.state.Cleaned {
+	if r.refresh.After(now) && (d.Wake.IsZero() || r.refresh.Before(d.Wake)) && !r.state.Cleaned {
 		d.Wake = r.refresh
 	}
 	a.timers.set(r, d.Wake)
@@ -404,10 +408,13 @@ func (t *timers) next() (time.Time, bool) {
 	return t.heap[0].due, true
 }
 
-// fire calls f for every record that is due. f may set timers.
+// fire calls f once for every record that is due. f may set timers.
 func (t *timers) fire(now time.Time, f func(*record)) {
+	var due []*record
 	for len(t.heap) > 0 && !t.heap[0].due.After(now) {
-		r := heap.Pop(&t.heap).(*record)
+		due = append(due, heap.Pop(&t.heap).(*record))
+	}
+	for _, r := range due {
 		f(r)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/resource"
@@ -68,7 +70,7 @@ func (a *Agent) report(ctx context.Context, now time.Time, due bool) (ready bool
 	}
 	ready = len(unmet) == 0
 	want := a.node.DeepCopy()
-	want.Status.Conditions = conditionsOf(unmet, now)
+	want.Status.Conditions = conditionsOf(unmet, a.figures().Scarce(), now)
 	old, ok := view.Get(a.client.Cache().View(), resource.Nodes, "", a.config.Name)
 	if !ok {
 		old, err = client.Do(ctx, a.client, resource.Nodes, client.Create(resource.Nodes, want))
@@ -124,29 +126,44 @@ func (a *Agent) writeNodeLabels(ctx context.Context, old, want *corev1.Node) err
 	return nil
 }
 
-// conditionsOf returns the node's conditions, given what the runtime lacks.
-func conditionsOf(unmet map[string]string, now time.Time) []corev1.NodeCondition {
+// conditionsOf returns the node's conditions, given what the runtime lacks and
+// what of the machine is scarce.
+func conditionsOf(unmet map[string]string, scarce Scarcity, now time.Time) []corev1.NodeCondition {
 	at := metav1.Time{Time: now.Truncate(time.Second)}
-	fine := func(t corev1.NodeConditionType, reason, message string) corev1.NodeCondition {
-		return corev1.NodeCondition{Type: t, Status: corev1.ConditionFalse, Reason: reason, Message: message, LastHeartbeatTime: at, LastTransitionTime: at}
-	}
-	ready := fine(corev1.NodeReady, "KubeletReady", "kubelet is posting ready status")
-	ready.Status = corev1.ConditionTrue
-	if len(unmet) > 0 {
-		ready.Status, ready.Reason, ready.Message = corev1.ConditionFalse, "KubeletNotReady", ""
-		for _, name := range slices.Sorted(maps.Keys(unmet)) {
-			if ready.Message != "" {
-				ready.Message += ", "
-			}
-			ready.Message += fmt.Sprintf("container runtime network not ready: %s=false message:%s", name, unmet[name])
+	set := func(t corev1.NodeConditionType, yes bool, reason, message string) corev1.NodeCondition {
+		status := corev1.ConditionFalse
+		if yes {
+			status = corev1.ConditionTrue
 		}
+		return corev1.NodeCondition{Type: t, Status: status, Reason: reason, Message: message, LastHeartbeatTime: at, LastTransitionTime: at}
 	}
-	return []corev1.NodeCondition{
-		fine(corev1.NodeMemoryPressure, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-		fine(corev1.NodeDiskPressure, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-		fine(corev1.NodePIDPressure, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-		ready,
+	out := []corev1.NodeCondition{
+		set(corev1.NodeMemoryPressure, false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+		set(corev1.NodeDiskPressure, false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+		set(corev1.NodePIDPressure, false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+		set(corev1.NodeReady, true, "KubeletReady", "kubelet is posting ready status"),
 	}
+	if scarce.Memory {
+		out[0] = set(corev1.NodeMemoryPressure, true, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
+	}
+	if scarce.Disk {
+		out[1] = set(corev1.NodeDiskPressure, true, "KubeletHasDiskPressure", "kubelet has disk pressure")
+	}
+	if scarce.PIDs {
+		out[2] = set(corev1.NodePIDPressure, true, "KubeletHasInsufficientPID", "kubelet has insufficient PID available")
+	}
+	if len(unmet) > 0 {
+		var problems []string
+		for _, name := range slices.Sorted(maps.Keys(unmet)) {
+			if name == runtimeapi.NetworkReady {
+				problems = append(problems, "container runtime network not ready: "+unmet[name])
+			} else {
+				problems = append(problems, "container runtime is down: "+unmet[name])
+			}
+		}
+		out[3] = set(corev1.NodeReady, false, "KubeletNotReady", strings.Join(problems, ", "))
+	}
+	return out
 }
 
 func keepTransitions(conditions, old []corev1.NodeCondition) {

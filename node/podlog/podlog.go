@@ -122,7 +122,7 @@ func (r *reader) line(line []byte) error {
 	stamp, rest, ok1 := bytes.Cut(line, []byte{' '})
 	stream, rest, ok2 := bytes.Cut(rest, []byte{' '})
 	tag, text, ok3 := bytes.Cut(rest, []byte{' '})
-	if !ok1 || !ok2 || !ok3 {
+	if !ok1 || !ok2 || !ok3 || string(stream) != "stdout" && string(stream) != "stderr" {
 		return nil
 	}
 	if r.options.Stream != "" && r.options.Stream != string(stream) {
