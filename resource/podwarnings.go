@@ -179,11 +179,11 @@ func (w *warnings) duplicates() {
 	names := map[string]bool{}
 	for i, s := range w.spec.ImagePullSecrets {
 		path := w.at.Child("imagePullSecrets").Index(i).Child("name")
-		switch {
-		case s.Name == "":
-			w.add("%s: invalid empty name %q", path, "")
-		case names[s.Name]:
+		if names[s.Name] {
 			w.add("%s: duplicate name %q", path, s.Name)
+		}
+		if s.Name == "" {
+			w.add("%s: invalid empty name %q", path, "")
 		}
 		names[s.Name] = true
 	}

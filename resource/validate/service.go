@@ -135,7 +135,7 @@ func servicePortNumbers(p *problems, at *field.Path, spec *corev1.ServiceSpec) {
 	for i, port := range spec.Ports {
 		k := key{port.Protocol, port.Port}
 		if ports.Has(k) {
-			p.add(field.Duplicate(at.Index(i), corev1.ServicePort{Protocol: port.Protocol, Port: port.Port}))
+			p.add(field.Duplicate(at.Index(i), plain(corev1.ServicePort{Protocol: port.Protocol, Port: port.Port})))
 		}
 		ports.Insert(k)
 	}
@@ -210,12 +210,16 @@ func loadBalancerFields(p *problems, at *field.Path, spec *corev1.ServiceSpec) {
 	case isBalancer && spec.AllocateLoadBalancerNodePorts == nil:
 		p.required(field.NewPath("allocateLoadBalancerNodePorts"), "")
 	}
+	loadBalancerClass(p, at, spec)
+}
+
+func loadBalancerClass(p *problems, at *field.Path, spec *corev1.ServiceSpec) {
 	switch class := spec.LoadBalancerClass; {
 	case class == nil:
-	case isBalancer:
+	case spec.Type == corev1.ServiceTypeLoadBalancer:
 		qualifiedName(p, at.Child("loadBalancerClass"), *class)
 	default:
-		p.forbidden(at.Child("loadBalancerClass"), only)
+		p.forbidden(at.Child("loadBalancerClass"), "may only be used when `type` is 'LoadBalancer'")
 	}
 }
 
@@ -239,7 +243,7 @@ func trafficPolicies(p *problems, at *field.Path, spec *corev1.ServiceSpec) {
 	if policy := spec.InternalTrafficPolicy; policy != nil {
 		supportedOnly(p, at.Child("internalTrafficPolicy"), *policy,
 			corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal)
-	} else if spec.Type != corev1.ServiceTypeExternalName && spec.Type != "" {
+	} else if spec.Type == corev1.ServiceTypeClusterIP || spec.Type == corev1.ServiceTypeNodePort || spec.Type == corev1.ServiceTypeLoadBalancer {
 		p.required(at.Child("internalTrafficPolicy"), "")
 	}
 	if spec.TrafficDistribution != nil {
@@ -267,6 +271,7 @@ func serviceUpdate(p *problems, spec, old *corev1.ServiceSpec) {
 		clusterIPsUpdate(p, at, spec, old)
 		familiesUpdate(p, at, spec, old)
 	}
+	loadBalancerClass(p, at, spec)
 	if spec.Type == corev1.ServiceTypeLoadBalancer && old.Type == corev1.ServiceTypeLoadBalancer &&
 		!equality.Semantic.DeepEqual(spec.LoadBalancerClass, old.LoadBalancerClass) {
 		p.invalid(at.Child("loadBalancerClass"), spec.LoadBalancerClass, "may not change once set")
