@@ -17,19 +17,36 @@ func dropAlphaFields(s *corev1.PodSpec) {
 		for i := range c.VolumeMounts {
 			c.VolumeMounts[i].BindMountOptions = nil
 		}
-		for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
-			if p != nil && p.HTTPGet != nil {
-				p.HTTPGet.Protocol = nil
-			}
-			if p != nil && p.GRPC != nil {
-				p.GRPC.Mode = nil
-			}
-		}
+		dropAlphaHandlers(c)
 		if c.Lifecycle != nil && c.Lifecycle.StopSignal != nil {
 			c.Lifecycle.StopSignal = nil
 			if *c.Lifecycle == (corev1.Lifecycle{}) {
 				c.Lifecycle = nil
 			}
+		}
+	}
+}
+
+func dropAlphaHandlers(c *corev1.Container) {
+	var gets []*corev1.HTTPGetAction
+	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		if p != nil {
+			gets = append(gets, p.HTTPGet)
+		}
+		if p != nil && p.GRPC != nil {
+			p.GRPC.Mode = nil
+		}
+	}
+	if c.Lifecycle != nil {
+		for _, h := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
+			if h != nil {
+				gets = append(gets, h.HTTPGet)
+			}
+		}
+	}
+	for _, get := range gets {
+		if get != nil {
+			get.Protocol = nil
 		}
 	}
 }
