@@ -105,7 +105,9 @@ func TestAllocateService(t *testing.T) {
 			return s.HealthCheckNodePort >= 30000 && s.HealthCheckNodePort != s.Ports[0].NodePort && s.Ports[0].NodePort != 0
 		}},
 		{name: "a name", change: func(s *corev1.ServiceSpec) { s.Type, s.ExternalName = corev1.ServiceTypeExternalName, "a.b" }, want: "ok",
-			check: func(s *corev1.ServiceSpec) bool { return s.ClusterIP == "" && s.ClusterIPs == nil && s.IPFamilies == nil }},
+			check: func(s *corev1.ServiceSpec) bool {
+				return s.ClusterIP == "" && s.ClusterIPs == nil && s.IPFamilies == nil
+			}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
