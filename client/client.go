@@ -25,8 +25,8 @@ type Client interface {
 	Cache() *watchcache.Cache
 	// Do makes one change and returns the object as it is afterwards. Errors are
 	// *errors.StatusError of apimachinery, as the API words them, or those of
-	// the transport. The cache may not have the change yet: wait with
-	// Cache().WaitFor(RevisionOf(result)).
+	// the transport. When it returns, the cache shows the change if it holds the
+	// kind.
 	Do(ctx context.Context, op Op) (resource.Object, error)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -18,7 +19,9 @@ import (
 // lists.
 type Controller struct {
 	Name string // "replicaset"; the user is system:serviceaccount:kube-system:<Name>-controller
-	// For is the kind whose keys are reconciled.
+	// For is the kind whose keys are reconciled. Where it is nil the keys are the
+	// controller's own: those that the Keys of its Reads name, which then are also
+	// asked about every object at the start.
 	For *resource.Info
 	// Reads are the other kinds whose changes wake keys of For.
 	Reads []Input
@@ -34,7 +37,8 @@ type Controller struct {
 type Input struct {
 	Kind *resource.Info
 	// Keys names the objects of For that a change of obj concerns. It is called
-	// with the old and with the new state. v is the view after the change.
+	// with the old and with the new state. v is the view after the change. Nil is
+	// for kinds that are read but whose changes wake nothing.
 	Keys func(v *view.View, obj resource.Object) []view.Key
 }
 
@@ -47,10 +51,16 @@ type Output struct {
 
 // Plan is what a reconcile function wants done.
 type Plan struct {
-	// Do is carried out in order. The first error ends the plan, and the key is
-	// tried again with growing delay; NotFound on delete and AlreadyExists on
-	// create with a fixed name are not errors, since the view was behind.
+	// Do is carried out in order, except that neighbours that all create, or all
+	// delete, objects of one kind are done side by side. The first error ends the
+	// plan, and the key is tried again with growing delay; NotFound on delete and
+	// AlreadyExists on create with a fixed name are not errors, since the view was
+	// behind.
 	Do []client.Op
+	// Failed, where not nil, says what is done in place of the rest after an
+	// operation's error. Its plan's Err, if any, makes the key be tried again with
+	// growing delay; its own Failed is not asked.
+	Failed func(op client.Op, err error) Plan
 	// Events are told to the user beside it.
 	Events []Note
 	// Again asks for another call after this time; 0 is only when something
@@ -60,12 +70,10 @@ type Plan struct {
 	Err error
 }
 
-// Note is an event about an object (events.k8s.io), before it is counted and
-// written.
+// Note is an event about an object, before it is counted and written.
 type Note struct {
-	About   resource.Object
-	Kind    *resource.Info
-	Warning bool
-	Reason  string // CamelCase
-	Message string
+	event.Note
+	// After is the number, counted from 1, of the operation in Do whose success
+	// this tells of. 0 is told whatever comes of the plan.
+	After int
 }

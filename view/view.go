@@ -56,6 +56,11 @@ type posting struct {
 	entry *Entry
 }
 
+// noLocks: a tree is changed by the one Edit that copied it, before anyone else
+// sees it. With locks a reader that takes its time would keep Edits from
+// copying, and one that reads while it reads could wait for ever.
+var noLocks = btree.Options{NoLocks: true}
+
 func entryLess(a, b *Entry) bool { return a.Key.compare(b.Key) < 0 }
 
 func postingLess(a, b posting) bool {
@@ -183,9 +188,9 @@ func (e *Edit) table(info *resource.Info) *table {
 			next.indexes[name] = index.Copy()
 		}
 	} else {
-		next.entries = btree.NewBTreeG(entryLess)
+		next.entries = btree.NewBTreeGOptions(entryLess, noLocks)
 		for name := range info.Indexes {
-			next.indexes[name] = btree.NewBTreeG(postingLess)
+			next.indexes[name] = btree.NewBTreeGOptions(postingLess, noLocks)
 		}
 	}
 	e.tables[gr], e.fresh[gr] = next, true

@@ -237,3 +237,22 @@ func (r *Reader) Close() {
 		delete(r.cache.readers[gr], r)
 	}
 }
+
+// Behind tells whether changes after the reader's position are already gone.
+func (r *Reader) Behind() bool {
+	c := r.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.position < c.base {
+		return true
+	}
+	for _, gr := range r.kinds {
+		if l := c.logs[gr]; l != nil && r.position < l.dropped {
+			return true
+		}
+	}
+	return false
+}
+
+// Position is the revision up to which the reader has seen changes.
+func (r *Reader) Position() int64 { return r.position }

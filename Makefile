@@ -1,0 +1,48 @@
+# One command per task. HACKING.md says when to use which.
+
+GO      ?= go
+BIN     := bin
+RUNTIME := $(BIN)/runtime
+LDFLAGS := -s -w
+
+.PHONY: all build runtime images up down test lint bench fuzz clean
+
+all: build
+
+# The binary, and the pinned container runtime beside it.
+build: runtime
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/skiff .
+
+# containerd, its shim and runc from their modules, and our small helpers.
+runtime:
+	@runtime/build.sh $(RUNTIME)
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(RUNTIME)/ ./cmd/...
+
+# The sample application's images, without Docker or a registry.
+images: build
+	@$(GO) run ./samples/build -o $(BIN)/images
+
+# A cluster on this machine with the sample application on it.
+up: build images
+	@samples/up.sh
+
+down:
+	@$(BIN)/skiff down --purge
+
+# Everything that CI runs, those on a real cluster included.
+test: build images
+	@test/run.sh
+
+lint:
+	@$(GO) vet ./...
+	@$(GO) test ./internal/...
+
+# Start, memory, requests and pods beside their physical limits; PEERS=1 adds upstream.
+bench: build images
+	@cd bench && $(GO) run . $(if $(PEERS),-peers)
+
+fuzz:
+	@test/fuzz.sh $(or $(TIME),30s)
+
+clean:
+	@rm -rf $(BIN)

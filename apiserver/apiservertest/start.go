@@ -1,0 +1,152 @@
+// Package apiservertest starts an API server on the in-memory store, for tests.
+package apiservertest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/skiff-sh/skiff/apiserver"
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/apiserver/authz"
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/store/mem"
+)
+
+// Cluster is an API server and how to reach it.
+type Cluster struct {
+	API *apiserver.Server
+	URL string
+	t   *testing.T
+}
+
+// users resolves tokens of the form "user" or "user:group,group".
+type users struct{}
+
+// Authenticate implements authn.Token.
+func (users) Authenticate(_ context.Context, token string) (authn.User, error) {
+	name, groups, _ := strings.Cut(token, ":")
+	if len(token) > 200 {
+		return authn.User{}, authn.ErrUnauthorized
+	}
+	user := authn.User{Name: name, Groups: []string{authn.Authenticated}}
+	if groups != "" {
+		user.Groups = append(user.Groups, strings.Split(groups, ",")...)
+	}
+	return user, nil
+}
+
+// Admin is the token that may do anything.
+const Admin = "admin:" + authn.Masters
+
+// Start returns a running API server that ends with the test.
+func Start(t *testing.T) *Cluster {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := apiserver.New(apiserver.Config{
+		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")},
+		NodePorts: [2]int32{30000, 32767}, AdvertiseAddress: netip.MustParseAddr("192.0.2.7"), AdvertisePort: 6443,
+	}, apiserver.Deps{
+		Store: mem.New(mem.Options{}), TokenCheckers: []authn.Token{users{}},
+		Tokens: &authn.ServiceAccountTokens{
+			Issuer: "https://test", Audiences: []string{"https://test"}, Key: key, KeyID: "1", Algorithm: jose.ES256, Now: time.Now,
+		},
+		ClientCAs:     func() *x509.CertPool { return x509.NewCertPool() },
+		NodeTransport: &http.Transport{}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- api.Feed(ctx) }()
+	if err := api.Bootstrap(ctx, apiserver.Initial{Roles: authz.DefaultRoles(), Bindings: authz.DefaultBindings()}); err != nil {
+		t.Fatal(err)
+	}
+	api.SetReady()
+	server := httptest.NewServer(api)
+	t.Cleanup(func() {
+		api.Stop()
+		server.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("feed the view: %v", err)
+		}
+	})
+	return &Cluster{API: api, URL: server.URL, t: t}
+}
+
+// Client is a client in the same process that may do anything.
+func (c *Cluster) Client() client.Client {
+	return c.API.Local(authn.User{Name: "admin", Groups: []string{authn.Masters, authn.Authenticated}})
+}
+
+// Answer is what a request led to.
+type Answer struct {
+	Code   int
+	Header http.Header
+	Body   []byte
+}
+
+// JSON decodes the body.
+func (a Answer) JSON(t *testing.T) map[string]any {
+	t.Helper()
+	var out map[string]any
+	if err := json.Unmarshal(a.Body, &out); err != nil {
+		t.Fatalf("decode answer %q: %v", a.Body, err)
+	}
+	return out
+}
+
+// Do makes a request as the administrator. Headers are "Name: value".
+func (c *Cluster) Do(method, path, body string, headers ...string) Answer {
+	c.t.Helper()
+	return c.As(Admin, method, path, body, headers...)
+}
+
+// As makes a request with a token.
+func (c *Cluster) As(token, method, path, body string, headers ...string) Answer {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.URL+path, bytes.NewBufferString(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return Answer{Code: res.StatusCode, Header: res.Header, Body: data}
+}

@@ -1,0 +1,163 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// Initial is what a cluster starts with, beside what this package knows of.
+type Initial struct {
+	Roles    []*rbacv1.ClusterRole
+	Bindings []*rbacv1.ClusterRoleBinding
+	Services []*corev1.Service
+}
+
+// Bootstrap writes what every cluster has: its namespaces, the initial objects,
+// and the service that leads to this server. What is there already stays.
+func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
+	c := s.Local(authn.User{Name: "system:apiserver", Groups: []string{authn.Masters, authn.Authenticated}})
+	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
+		if err := ensure(ctx, c, resource.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			return err
+		}
+	}
+	for _, role := range initial.Roles {
+		if err := s.ensureRole(ctx, c, role); err != nil {
+			return err
+		}
+	}
+	for _, binding := range initial.Bindings {
+		if err := ensure(ctx, c, resource.ClusterRoleBindings, binding.DeepCopy()); err != nil {
+			return err
+		}
+	}
+	if err := s.ensureOwnService(ctx, c); err != nil {
+		return err
+	}
+	for _, service := range initial.Services {
+		if err := ensure(ctx, c, resource.Services, service); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ensure creates obj unless it exists.
+func ensure[T resource.Object](ctx context.Context, c client.Client, kind *resource.Typed[T], obj T) error {
+	if _, ok := view.Get(c.Cache().View(), kind, obj.GetNamespace(), obj.GetName()); ok {
+		return nil
+	}
+	_, err := c.Do(ctx, client.Create(kind, obj))
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create %s %s: %w", kind.Info.GVK.Kind, obj.GetName(), err)
+	}
+	return nil
+}
+
+// autoUpdate is the annotation by which an administrator keeps a changed
+// default role as it is.
+const autoUpdate = "rbac.authorization.kubernetes.io/autoupdate"
+
+// ensureRole creates a default role, and adds rules that a newer version has.
+func (s *Server) ensureRole(ctx context.Context, c client.Client, role *rbacv1.ClusterRole) error {
+	have, ok := view.Get(s.View(), resource.ClusterRoles, "", role.Name)
+	if !ok {
+		return ensure(ctx, c, resource.ClusterRoles, role.DeepCopy())
+	}
+	if have.Annotations[autoUpdate] != "true" || have.AggregationRule != nil {
+		return nil
+	}
+	next := have.DeepCopy()
+	for _, rule := range role.Rules {
+		if !slices.ContainsFunc(next.Rules, func(r rbacv1.PolicyRule) bool { return apiequality.Semantic.DeepEqual(r, rule) }) {
+			next.Rules = append(next.Rules, rule)
+		}
+	}
+	if len(next.Rules) == len(have.Rules) {
+		return nil
+	}
+	if _, err := c.Do(ctx, client.Update(resource.ClusterRoles, next)); err != nil {
+		return fmt.Errorf("update ClusterRole %s: %w", role.Name, err)
+	}
+	return nil
+}
+
+// ensureOwnService keeps the service default/kubernetes and its endpoints
+// pointing at this server.
+func (s *Server) ensureOwnService(ctx context.Context, c client.Client) error {
+	meta := metav1.ObjectMeta{
+		Name: "kubernetes", Namespace: metav1.NamespaceDefault,
+		Labels: map[string]string{"component": "apiserver", "provider": "kubernetes"},
+	}
+	ip := FirstAddress(s.config.ServiceCIDRs[0])
+	service := &corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{
+		ClusterIP: ip.String(), ClusterIPs: []string{ip.String()}, Type: corev1.ServiceTypeClusterIP,
+		Ports: []corev1.ServicePort{{Name: "https", Protocol: corev1.ProtocolTCP, Port: 443, TargetPort: intstr.FromInt32(s.config.AdvertisePort)}},
+	}}
+	if err := ensure(ctx, c, resource.Services, service); err != nil {
+		return err
+	}
+	address := s.config.AdvertiseAddress
+	if !address.IsValid() || address.IsLoopback() {
+		return nil // nothing that a pod could reach
+	}
+	port := corev1.EndpointPort{Name: "https", Port: s.config.AdvertisePort, Protocol: corev1.ProtocolTCP}
+	endpoints := &corev1.Endpoints{ //nolint:staticcheck // upstream keeps this object too
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "kubernetes", Namespace: metav1.NamespaceDefault,
+			Labels: map[string]string{"endpointslice.kubernetes.io/skip-mirror": "true"},
+		},
+		Subsets: []corev1.EndpointSubset{{Addresses: []corev1.EndpointAddress{{IP: address.String()}}, Ports: []corev1.EndpointPort{port}}},
+	}
+	if err := replaceOwn(ctx, c, resource.Endpoints, endpoints); err != nil {
+		return err
+	}
+	return replaceOwn(ctx, c, resource.EndpointSlices, ownSlice(address, port))
+}
+
+func ownSlice(address netip.Addr, port corev1.EndpointPort) *discoveryv1.EndpointSlice {
+	family := discoveryv1.AddressTypeIPv4
+	if address.Is6() {
+		family = discoveryv1.AddressTypeIPv6
+	}
+	ready := true
+	return &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "kubernetes", Namespace: metav1.NamespaceDefault,
+			Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"},
+		},
+		AddressType: family,
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{address.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready}}},
+		Ports:       []discoveryv1.EndpointPort{{Name: &port.Name, Port: &port.Port, Protocol: &port.Protocol}},
+	}
+}
+
+// replaceOwn writes obj, whatever is stored under its name.
+func replaceOwn[T resource.Object](ctx context.Context, c client.Client, kind *resource.Typed[T], obj T) error {
+	if _, ok := view.Get(c.Cache().View(), kind, obj.GetNamespace(), obj.GetName()); !ok {
+		return ensure(ctx, c, kind, obj)
+	}
+	if _, err := c.Do(ctx, client.Update(kind, obj)); err != nil {
+		return fmt.Errorf("update %s %s: %w", kind.Info.GVK.Kind, obj.GetName(), err)
+	}
+	return nil
+}
+
+// FirstAddress is the first usable address of a service range: that of the
+// service "kubernetes".
+func FirstAddress(cidr netip.Prefix) netip.Addr { return cidr.Masked().Addr().Next() }

@@ -1,0 +1,162 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/apiserver/authz"
+)
+
+// ServeHTTP takes a request through the filters in order: recover from a bug,
+// bound the body, authenticate, impersonate, authorize, then the verb.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.recover(w, r)
+	if r.Body != nil {
+		r.Body = http.MaxBytesReader(w, r.Body, s.config.MaxBody)
+	}
+	user, err := s.auth.Authenticate(r)
+	if err != nil {
+		s.deps.Log.Debug("refused credentials", "path", r.URL.Path, "err", err)
+		writeError(w, r, apierrors.NewUnauthorized("Unauthorized"))
+		return
+	}
+	if user, err = s.impersonate(user, r.Header); err != nil {
+		writeError(w, r, err)
+		return
+	}
+	t := parsePath(r.URL.Path)
+	verb := verbOf(r, t)
+	if err := s.authorize(user, verb, t); err != nil {
+		writeError(w, r, err)
+		return
+	}
+	if t.path != "" {
+		s.serveDocument(w, r)
+		return
+	}
+	s.serveResource(w, r, &call{ctx: r.Context(), user: user, verb: verb, target: t})
+}
+
+func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler {
+		panic(cause)
+	}
+	s.deps.Log.Error("a request hit a bug", "method", r.Method, "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
+	writeError(w, r, apierrors.NewInternalError(fmt.Errorf("this request hit a bug in the server: %v", cause)))
+}
+
+func (s *Server) authorize(user authn.User, verb string, t target) error {
+	a := authz.Attributes{
+		User: user, Verb: verb, Group: t.gvr.Group, Version: t.gvr.Version, Resource: t.gvr.Resource,
+		Subresource: t.subresource, Namespace: t.namespace, Name: t.name, Path: t.path,
+	}
+	if ok, _ := authz.Allowed(s.View(), a); ok {
+		return nil
+	}
+	reason := fmt.Errorf("User %q %s", user.Name, a)
+	if t.path != "" {
+		return forbiddenPath(reason)
+	}
+	return apierrors.NewForbidden(t.gvr.GroupResource(), t.name, reason)
+}
+
+// forbiddenPath is the refusal of a request that is for no resource, which
+// upstream words without one.
+func forbiddenPath(reason error) error {
+	err := apierrors.NewForbidden(schema.GroupResource{}, "", reason)
+	err.ErrStatus.Message = "forbidden: " + reason.Error()
+	return err
+}
+
+// customResources is what kubectl lists before it says that it does not know a
+// kind. This server has no custom resources, so the list is empty.
+var customResources = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+
+// serveResource finds the kind and runs the verb.
+func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) {
+	info := s.kinds.byGVR[c.target.gvr]
+	if s.serveReview(w, r, c) {
+		return
+	}
+	if c.verb == "list" && c.target.gvr == customResources {
+		s.answer(w, r, map[string]any{"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1", "metadata": map[string]any{}, "items": []any{}})
+		return
+	}
+	if info == nil || (c.target.namespace != "" && !info.Namespaced && info.GVR.Resource != "namespaces") {
+		notFoundPath(w)
+		return
+	}
+	c.info, c.now = info, s.deps.Now()
+	if err := c.readOptions(r.URL.Query()); err != nil {
+		writeError(w, r, err)
+		return
+	}
+	if err := s.serveVerb(w, r, c); err != nil {
+		writeError(w, r, err)
+	}
+}
+
+func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) error {
+	if c.target.subresource != "" {
+		return s.serveSubresource(w, r, c)
+	}
+	switch c.verb {
+	case "get":
+		return s.serveGet(w, r, c)
+	case "list":
+		return s.serveList(w, r, c)
+	case "watch":
+		return s.serveWatch(w, r, c)
+	case "create":
+		if c.target.name != "" {
+			return apierrors.NewMethodNotSupported(c.info.GR(), c.verb)
+		}
+		return s.serveCreate(w, r, c)
+	case "update":
+		return s.serveUpdate(w, r, c)
+	case "patch":
+		return s.servePatch(w, r, c)
+	case "delete":
+		return s.serveDelete(w, r, c)
+	case "deletecollection":
+		return s.serveDeleteCollection(w, r, c)
+	}
+	return apierrors.NewMethodNotSupported(c.info.GR(), strings.ToLower(r.Method))
+}
+
+// notFoundPath answers for a path that nothing is served at, as net/http and
+// upstream do.
+func notFoundPath(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusNotFound)
+	fmt.Fprintln(w, "404 page not found")
+}
+
+// statusOf returns err as the API's status error: what is none is internal.
+func statusOf(err error) *apierrors.StatusError {
+	var status *apierrors.StatusError
+	if errors.As(err, &status) {
+		return status
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", tooLarge.Limit))
+	case errors.Is(err, context.DeadlineExceeded):
+		return apierrors.NewTimeoutError(err.Error(), 1)
+	}
+	return apierrors.NewInternalError(err)
+}

@@ -1,0 +1,237 @@
+package apiserver
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// serveDelete deletes one object.
+func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, c *call) error {
+	opts, err := c.deleteOptions(r)
+	if err != nil {
+		return err
+	}
+	obj, gone, err := s.delete(c, c.key(), opts)
+	if err != nil {
+		return err
+	}
+	if !gone {
+		return c.writeObject(w, r, http.StatusOK, obj)
+	}
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	if c.info.GVR.Resource == "pods" || f.as != "" { // upstream answers with the last state for these
+		return c.writeObject(w, r, http.StatusOK, obj)
+	}
+	c.writeWarnings(w)
+	return write(w, f, http.StatusOK, schema.GroupVersionKind{Version: "v1", Kind: "Status"}, &metav1.Status{
+		Status: metav1.StatusSuccess,
+		Details: &metav1.StatusDetails{
+			Name: obj.GetName(), Group: c.info.GVR.Group, Kind: c.info.GVR.Resource, UID: obj.GetUID(),
+		},
+	})
+}
+
+// deleteOptions reads the options from the body, or from the query.
+func (c *call) deleteOptions(r *http.Request) (*metav1.DeleteOptions, error) {
+	opts := &metav1.DeleteOptions{}
+	data, media, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := decodeDeleteOptions(data, media, opts); err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	if text := q.Get("gracePeriodSeconds"); text != "" {
+		seconds, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, invalidParameter("gracePeriodSeconds", text, "a number of seconds")
+		}
+		opts.GracePeriodSeconds = &seconds
+	}
+	if text := q.Get("propagationPolicy"); text != "" {
+		policy := metav1.DeletionPropagation(text)
+		opts.PropagationPolicy = &policy
+	}
+	if slices.Contains(opts.DryRun, metav1.DryRunAll) {
+		c.dryRun = true
+	}
+	return opts, c.validateDelete(opts)
+}
+
+// decodeDeleteOptions reads options of any version: clients send them as v1, or
+// in the group and version of the object.
+func decodeDeleteOptions(data []byte, media string, opts *metav1.DeleteOptions) error {
+	if len(data) == 0 {
+		return nil
+	}
+	var err error
+	switch media {
+	case typeProtobuf:
+		var unknown *runtime.Unknown
+		if unknown, err = resource.OpenEnvelope(data); err == nil {
+			err = opts.Unmarshal(unknown.Raw)
+		}
+	case typeYAML, typeJSON:
+		err = yaml.Unmarshal(data, opts)
+	default:
+		return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+	}
+	if err != nil {
+		return apierrors.NewBadRequest(fmt.Sprintf("the body is not DeleteOptions: %v", err))
+	}
+	if opts.Kind != "" && opts.Kind != "DeleteOptions" {
+		return apierrors.NewBadRequest(fmt.Sprintf("the kind of the body is %s, want DeleteOptions", opts.Kind))
+	}
+	return nil
+}
+
+func (c *call) validateDelete(opts *metav1.DeleteOptions) error {
+	var errs field.ErrorList
+	if g := opts.GracePeriodSeconds; g != nil && *g < 0 {
+		one := int64(1) // upstream treats a negative grace as one second
+		opts.GracePeriodSeconds = &one
+	}
+	if p := opts.PropagationPolicy; p != nil {
+		known := []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan}
+		if !slices.Contains(known, *p) {
+			errs = append(errs, field.NotSupported(field.NewPath("propagationPolicy"), *p, known))
+		}
+		if opts.OrphanDependents != nil { //nolint:staticcheck // old clients still send it
+			errs = append(errs, field.Invalid(field.NewPath("propagationPolicy"), *p, "orphanDependents and deletionPropagation cannot be both set"))
+		}
+	}
+	if len(errs) > 0 {
+		return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
+	}
+	return nil
+}
+
+// delete deletes the object at key, or marks it as being deleted. gone tells
+// which.
+func (s *Server) delete(c *call, key view.Key, opts *metav1.DeleteOptions) (obj resource.Object, gone bool, err error) {
+	if opts == nil {
+		opts = &metav1.DeleteOptions{}
+	}
+	obj, err = s.mutate(c, key, func(old resource.Object) (change, error) {
+		if err := c.checkPreconditions(opts.Preconditions, old); err != nil {
+			return change{}, err
+		}
+		if err := s.admitDelete(c, old); err != nil {
+			return change{}, err
+		}
+		result := c.markDeleted(old, opts)
+		gone = result.remove
+		return result, nil
+	})
+	return obj, gone, err
+}
+
+// markDeleted decides what a delete does to an object: kinds may give it grace
+// or keep it, finalizers keep it, otherwise it goes.
+func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) change {
+	obj := old.DeepCopyObject().(resource.Object)
+	var action resource.DeleteAction
+	if c.info.Delete != nil {
+		action = c.info.Delete(c.request(resource.Delete), obj, opts)
+	}
+	finalizers := propagationFinalizers(obj.GetFinalizers(), opts)
+	grace := int64(0)
+	if action.Grace != nil {
+		grace = *action.Grace
+	}
+	if len(finalizers) == 0 && grace == 0 && !action.Keep {
+		return change{obj: obj, remove: true}
+	}
+	obj.SetFinalizers(finalizers)
+	deletion := metav1.NewTime(c.now.Add(time.Duration(grace) * time.Second).Truncate(time.Second))
+	if was := obj.GetDeletionTimestamp(); was == nil {
+		obj.SetDeletionTimestamp(&deletion)
+		obj.SetDeletionGracePeriodSeconds(&grace)
+		if c.info.HasGeneration && obj.GetGeneration() > 0 {
+			obj.SetGeneration(obj.GetGeneration() + 1)
+		}
+	} else {
+		before := obj.GetDeletionGracePeriodSeconds()
+		if before != nil && grace >= *before && slices.Equal(finalizers, old.GetFinalizers()) {
+			return change{same: true} // grace is only ever shortened
+		}
+		if before == nil || grace < *before {
+			obj.SetDeletionTimestamp(&deletion)
+			obj.SetDeletionGracePeriodSeconds(&grace)
+		}
+	}
+	if action.Update != nil {
+		action.Update(obj)
+	}
+	return change{obj: obj}
+}
+
+// propagationFinalizers puts the finalizer of the wanted propagation among the
+// object's own.
+func propagationFinalizers(have []string, opts *metav1.DeleteOptions) []string {
+	orphan, foreground := false, false
+	switch {
+	case opts.PropagationPolicy != nil:
+		orphan = *opts.PropagationPolicy == metav1.DeletePropagationOrphan
+		foreground = *opts.PropagationPolicy == metav1.DeletePropagationForeground
+	case opts.OrphanDependents != nil: //nolint:staticcheck // old clients still send it
+		orphan = *opts.OrphanDependents //nolint:staticcheck // as above
+	default:
+		return have
+	}
+	out := slices.DeleteFunc(slices.Clone(have), func(f string) bool {
+		return f == metav1.FinalizerOrphanDependents || f == metav1.FinalizerDeleteDependents
+	})
+	if orphan {
+		out = append(out, metav1.FinalizerOrphanDependents)
+	}
+	if foreground {
+		out = append(out, metav1.FinalizerDeleteDependents)
+	}
+	return out
+}
+
+// serveDeleteCollection deletes every object that the selectors choose.
+func (s *Server) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c *call) error {
+	opts, err := c.deleteOptions(r)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	page, err := s.page(c, q)
+	if err != nil {
+		return err
+	}
+	for i, e := range page.entries {
+		obj, _, err := s.delete(c, e.Key, opts)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+		if obj != nil {
+			page.entries[i] = &view.Entry{Info: c.info, Key: e.Key, Object: obj, Revision: e.Revision}
+		}
+	}
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	return c.writeJSONList(w, f, metav1.ListMeta{ResourceVersion: strconv.FormatInt(page.revision, 10)}, page.entries)
+}

@@ -1,0 +1,131 @@
+package apiserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// serveGet answers with one object. The view holds every write that this server
+// has acknowledged, so it is as fresh as the store.
+func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, c *call) error {
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	v, err := s.viewAt(c, r.URL.Query().Get("resourceVersion"))
+	if err != nil {
+		return err
+	}
+	e := v.Entry(c.info, c.key())
+	if e == nil {
+		return apierrors.NewNotFound(c.info.GR(), c.target.name)
+	}
+	return c.writeEntry(w, f, http.StatusOK, e)
+}
+
+// key is the object that the path names.
+func (c *call) key() view.Key {
+	if !c.info.Namespaced {
+		return view.Key{Name: c.target.name}
+	}
+	return view.Key{Namespace: c.target.namespace, Name: c.target.name}
+}
+
+// viewAt returns a view that is not older than the wanted resource version.
+func (s *Server) viewAt(c *call, wanted string) (*view.View, error) {
+	if wanted == "" || wanted == "0" {
+		return s.View(), nil
+	}
+	revision, err := strconv.ParseInt(wanted, 10, 64)
+	if err != nil || revision < 0 {
+		return nil, invalidParameter("resourceVersion", wanted, "a resource version of this server")
+	}
+	if v := s.View(); v.Revision() >= revision {
+		return v, nil
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, 3*time.Second)
+	defer cancel()
+	v, err := s.cache.WaitFor(ctx, revision)
+	if err != nil {
+		return nil, tooLarge(revision, s.View().Revision())
+	}
+	return v, nil
+}
+
+// tooLarge says that a resource version lies in the future.
+func tooLarge(wanted, current int64) error {
+	err := apierrors.NewTimeoutError(fmt.Sprintf("Too large resource version: %d, current: %d", wanted, current), 1)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{
+		Type: metav1.CauseTypeResourceVersionTooLarge, Message: "Too large resource version",
+	}}
+	return err
+}
+
+// writeEntry answers with one entry in the wanted form.
+func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Entry) error {
+	c.writeWarnings(w)
+	switch {
+	case f.as == "Table":
+		return write(w, f, code, tableKind, tableOf(c.info, []*view.Entry{e}, metav1.IncludeMetadata, c.now, true))
+	case f.as == "PartialObjectMetadata":
+		return write(w, f, code, partialKind, partialOf(e))
+	case f.as != "":
+		return notAcceptable()
+	case f.media == typeProtobuf:
+		raw, err := e.Protobuf()
+		if err != nil {
+			return notAcceptable()
+		}
+		data, err := resource.Envelope(c.info, raw)
+		if err != nil {
+			return err
+		}
+		writeBytes(w, typeProtobuf, code, data)
+		return nil
+	}
+	return writeJSON(w, f, code, withType(c.info.GVK, e.JSON()))
+}
+
+// writeObject answers with an object that a write led to.
+func (c *call) writeObject(w http.ResponseWriter, r *http.Request, code int, obj resource.Object) error {
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	return c.writeEntry(w, f, code, &view.Entry{Info: c.info, Key: view.KeyOf(obj), Object: obj})
+}
+
+func (c *call) writeWarnings(w http.ResponseWriter) {
+	for _, message := range c.warnings {
+		text, err := json.Marshal(message)
+		if err != nil {
+			continue // a string always has a JSON form
+		}
+		w.Header().Add("Warning", "299 - "+string(text))
+	}
+}
+
+var (
+	partialKind     = schema.GroupVersionKind{Group: metav1.GroupName, Version: "v1", Kind: "PartialObjectMetadata"}
+	partialListKind = schema.GroupVersionKind{Group: metav1.GroupName, Version: "v1", Kind: "PartialObjectMetadataList"}
+	tableKind       = schema.GroupVersionKind{Group: metav1.GroupName, Version: "v1", Kind: "Table"}
+)
+
+// partialOf returns the metadata of an entry alone.
+func partialOf(e *view.Entry) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{Kind: partialKind.Kind, APIVersion: partialKind.GroupVersion().String()},
+		ObjectMeta: *metaOf(e.Object),
+	}
+}

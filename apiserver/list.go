@@ -1,0 +1,348 @@
+package apiserver
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// selection is which objects of a kind a list or watch is about.
+type selection struct {
+	info      *resource.Info
+	namespace string
+	name      string // a single object by metadata.name, or ""
+	labels    labels.Selector
+	fields    []fields.Requirement
+}
+
+// selectionOf reads the selectors of a request.
+func (c *call) selectionOf(q url.Values) (selection, error) {
+	s := selection{info: c.info, labels: labels.Everything()}
+	if c.info.Namespaced {
+		s.namespace = c.target.namespace
+	}
+	s.name = c.target.name
+	var err error
+	if text := q.Get("labelSelector"); text != "" {
+		if s.labels, err = labels.Parse(text); err != nil {
+			return s, apierrors.NewBadRequest(fmt.Sprintf("unable to parse requirement: %v", err))
+		}
+	}
+	if text := q.Get("fieldSelector"); text != "" {
+		parsed, err := fields.ParseSelector(text)
+		if err != nil {
+			return s, apierrors.NewBadRequest(err.Error())
+		}
+		for _, requirement := range parsed.Requirements() {
+			if c.info.Fields[requirement.Field] == nil {
+				return s, apierrors.NewBadRequest(fmt.Sprintf("field label not supported: %s", requirement.Field))
+			}
+			s.fields = append(s.fields, requirement)
+		}
+	}
+	return s, nil
+}
+
+// matches tells whether an entry is selected.
+func (s *selection) matches(e *view.Entry) bool {
+	if (s.namespace != "" && e.Key.Namespace != s.namespace) || (s.name != "" && e.Key.Name != s.name) {
+		return false
+	}
+	if !s.labels.Empty() && !s.labels.Matches(labels.Set(e.Object.GetLabels())) {
+		return false
+	}
+	for _, f := range s.fields {
+		equal := s.info.Fields[f.Field](e.Object) == f.Value
+		if equal == (f.Operator == "!=") {
+			return false
+		}
+	}
+	return true
+}
+
+// entries yields the selected entries of a view from a key on, through an index
+// where a field selector allows it.
+func (s *selection) entries(v *view.View, from view.Key, yield func(*view.Entry) bool) {
+	for _, f := range s.fields {
+		if s.info.Indexes[f.Field] != nil && f.Operator != "!=" && f.Value != "" && from == (view.Key{}) {
+			for e := range v.Indexed(s.info, f.Field, f.Value) {
+				if s.matches(e) && !yield(e) {
+					return
+				}
+			}
+			return
+		}
+	}
+	for e := range v.Entries(s.info, s.namespace, from) {
+		if s.matches(e) && !yield(e) {
+			return
+		}
+	}
+}
+
+// continueToken is where the next page starts: in which revision, and at which
+// key.
+type continueToken struct {
+	Version  string `json:"v"`
+	Revision int64  `json:"rv"`
+	Start    string `json:"start"`
+}
+
+const continueVersion = "meta.k8s.io/v1"
+
+func (t continueToken) encode() string {
+	data, err := json.Marshal(t)
+	if err != nil {
+		panic(fmt.Sprintf("encode continue token: %v", err)) // three plain fields
+	}
+	return base64.RawURLEncoding.EncodeToString(data)
+}
+
+func decodeContinue(text string) (continueToken, error) {
+	var t continueToken
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil {
+		err = json.Unmarshal(data, &t)
+	}
+	if err != nil || t.Version != continueVersion || t.Start == "" {
+		return t, apierrors.NewBadRequest("continue key is not valid: take it unchanged from the answer before")
+	}
+	return t, nil
+}
+
+// maxSnapshots bounds the views that are kept for pages to come. A view costs
+// only what changed since.
+const maxSnapshots = 64
+
+// snapshots keeps views that a continue token points into.
+type snapshots struct {
+	mu    sync.Mutex
+	views []*view.View
+}
+
+func (s *snapshots) keep(v *view.View) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, have := range s.views {
+		if have.Revision() == v.Revision() {
+			return
+		}
+	}
+	if len(s.views) >= maxSnapshots {
+		s.views = append([]*view.View(nil), s.views[1:]...)
+	}
+	s.views = append(s.views, v)
+}
+
+func (s *snapshots) at(revision int64) *view.View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.views {
+		if v.Revision() == revision {
+			return v
+		}
+	}
+	return nil
+}
+
+// listPage is the answer to a list, before it is encoded.
+type listPage struct {
+	entries   []*view.Entry
+	revision  int64
+	next      string // continue token or ""
+	remaining *int64
+}
+
+// page reads the wanted page from the view.
+func (s *Server) page(c *call, q url.Values) (listPage, error) {
+	sel, err := c.selectionOf(q)
+	if err != nil {
+		return listPage{}, err
+	}
+	limit := 0
+	if text := q.Get("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 0 {
+			return listPage{}, invalidParameter("limit", text, "a number of objects")
+		}
+	}
+	v, from, err := s.listView(c, q)
+	if err != nil {
+		return listPage{}, err
+	}
+	page := listPage{revision: v.Revision()}
+	more := int64(0)
+	var nextKey view.Key
+	sel.entries(v, from, func(e *view.Entry) bool {
+		if limit == 0 || len(page.entries) < limit {
+			page.entries = append(page.entries, e)
+			return true
+		}
+		if more == 0 {
+			nextKey = e.Key
+		}
+		more++
+		return sel.labels.Empty() && len(sel.fields) == 0 // upstream counts the rest only without selectors
+	})
+	if more > 0 {
+		s.snapshots.keep(v)
+		page.next = continueToken{continueVersion, v.Revision(), nextKey.Namespace + "\x00" + nextKey.Name}.encode()
+		if sel.labels.Empty() && len(sel.fields) == 0 {
+			page.remaining = &more
+		}
+	}
+	return page, nil
+}
+
+// listView returns the view that a list reads, and the key it starts at.
+func (s *Server) listView(c *call, q url.Values) (*view.View, view.Key, error) {
+	text := q.Get("continue")
+	if text == "" {
+		v, err := s.exactView(c, q)
+		return v, view.Key{}, err
+	}
+	token, err := decodeContinue(text)
+	if err != nil {
+		return nil, view.Key{}, err
+	}
+	v := s.snapshots.at(token.Revision)
+	if v == nil {
+		return nil, view.Key{}, apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.")
+	}
+	for i := range len(token.Start) {
+		if token.Start[i] == 0 {
+			return v, view.Key{Namespace: token.Start[:i], Name: token.Start[i+1:]}, nil
+		}
+	}
+	return nil, view.Key{}, apierrors.NewBadRequest("continue key is not valid: take it unchanged from the answer before")
+}
+
+// exactView honours resourceVersion and resourceVersionMatch.
+func (s *Server) exactView(c *call, q url.Values) (*view.View, error) {
+	version, match := q.Get("resourceVersion"), q.Get("resourceVersionMatch")
+	if match != string(metav1.ResourceVersionMatchExact) {
+		return s.viewAt(c, version)
+	}
+	revision, err := strconv.ParseInt(version, 10, 64)
+	if err != nil || revision <= 0 {
+		return nil, invalidParameter("resourceVersion", version, "a resource version, which resourceVersionMatch=Exact needs")
+	}
+	v, err := s.viewAt(c, version)
+	if err != nil {
+		return nil, err
+	}
+	if v.Revision() == revision {
+		return v, nil
+	}
+	if v = s.snapshots.at(revision); v == nil {
+		return nil, apierrors.NewResourceExpired("The resourceVersion for the provided list is too old.")
+	}
+	return v, nil
+}
+
+// serveList answers with a list, written from the entries' own bytes.
+func (s *Server) serveList(w http.ResponseWriter, r *http.Request, c *call) error {
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	page, err := s.page(c, q)
+	if err != nil {
+		return err
+	}
+	meta := metav1.ListMeta{
+		ResourceVersion: strconv.FormatInt(page.revision, 10), Continue: page.next, RemainingItemCount: page.remaining,
+	}
+	switch {
+	case f.as == "Table":
+		table := tableOf(c.info, page.entries, metav1.IncludeObjectPolicy(q.Get("includeObject")), c.now, true)
+		table.ListMeta = meta
+		return write(w, f, http.StatusOK, tableKind, table)
+	case f.as == "PartialObjectMetadataList":
+		list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: make([]metav1.PartialObjectMetadata, 0, len(page.entries))}
+		for _, e := range page.entries {
+			list.Items = append(list.Items, *partialOf(e))
+		}
+		return write(w, f, http.StatusOK, partialListKind, list)
+	case f.as != "":
+		return notAcceptable()
+	case f.media == typeProtobuf:
+		return c.writeProtobufList(w, meta, page.entries)
+	}
+	return c.writeJSONList(w, f, meta, page.entries)
+}
+
+func (c *call) writeJSONList(w http.ResponseWriter, f format, meta metav1.ListMeta, entries []*view.Entry) error {
+	head, err := json.Marshal(meta)
+	if err != nil {
+		return fmt.Errorf("encode list metadata: %w", err)
+	}
+	size := 128 + len(head)
+	for _, e := range entries {
+		size += len(e.JSON()) + 1
+	}
+	apiVersion, kind := c.info.GVK.ToAPIVersionAndKind()
+	out := make([]byte, 0, size)
+	out = fmt.Appendf(out, `{"kind":"%sList","apiVersion":"%s","metadata":%s,"items":[`, kind, apiVersion, head)
+	for i, e := range entries {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, e.JSON()...)
+	}
+	return writeJSON(w, f, http.StatusOK, append(out, "]}"...))
+}
+
+// writeProtobufList writes the two fields that every list of the API has:
+// 1 is metadata, 2 the items.
+func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, entries []*view.Entry) error {
+	head, err := meta.Marshal()
+	if err != nil {
+		return fmt.Errorf("encode list metadata: %w", err)
+	}
+	size := len(head) + 16
+	for _, e := range entries {
+		raw, err := e.Protobuf()
+		if err != nil {
+			return notAcceptable()
+		}
+		size += len(raw) + 6
+	}
+	out := appendField(make([]byte, 0, size), 1, head)
+	for _, e := range entries {
+		raw, err := e.Protobuf()
+		if err != nil {
+			return err
+		}
+		out = appendField(out, 2, raw)
+	}
+	apiVersion, kind := c.info.GVK.ToAPIVersionAndKind()
+	unknown := &runtime.Unknown{TypeMeta: runtime.TypeMeta{APIVersion: apiVersion, Kind: kind + "List"}, Raw: out}
+	data, err := unknown.Marshal()
+	if err != nil {
+		return fmt.Errorf("encode list: %w", err)
+	}
+	writeBytes(w, typeProtobuf, http.StatusOK, append([]byte("k8s\x00"), data...))
+	return nil
+}
+
+// appendField writes a length-delimited protobuf field.
+func appendField(out []byte, number byte, data []byte) []byte {
+	out = append(out, number<<3|2)
+	out = binary.AppendUvarint(out, uint64(len(data)))
+	return append(out, data...)
+}

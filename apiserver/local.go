@@ -1,0 +1,84 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/watchcache"
+)
+
+// Local returns a client in this process. Its changes take the same way as
+// those that come by HTTP, but for the encoding.
+func (s *Server) Local(user authn.User) client.Client { return &local{s, user} }
+
+type local struct {
+	server *Server
+	user   authn.User
+}
+
+// Cache implements client.Client with the server's own cache.
+func (l *local) Cache() *watchcache.Cache { return l.server.cache }
+
+// Do implements client.Client.
+func (l *local) Do(ctx context.Context, op client.Op) (resource.Object, error) {
+	s := l.server
+	c := &call{
+		ctx: ctx, user: l.user, verb: string(op.Verb), info: op.Kind, now: s.deps.Now(), cause: op.Cause,
+		fieldValidation: metav1.FieldValidationIgnore,
+		target:          target{gvr: op.Kind.GVR, namespace: op.Namespace, name: op.Name, subresource: op.Subresource},
+	}
+	if err := s.authorize(c.user, c.verb, c.target); err != nil {
+		return nil, err
+	}
+	return s.perform(c, op)
+}
+
+func (s *Server) perform(c *call, op client.Op) (resource.Object, error) {
+	var obj resource.Object
+	if op.Object != nil {
+		obj = op.Object.DeepCopyObject().(resource.Object)
+	}
+	switch {
+	case op.Verb == resource.Create && op.Subresource != "":
+		return s.performSubresource(c, obj)
+	case op.Verb == resource.Create:
+		return s.create(c, obj)
+	case op.Verb == resource.Update && (op.Subresource == "" || op.Subresource == "status" || op.Subresource == "finalize"):
+		return s.update(c, obj)
+	case op.Verb == resource.Patch && op.Subresource == "scale":
+		return s.scale(c, op.Patch, string(op.PatchType))
+	case op.Verb == resource.Patch:
+		return s.patch(c, op.PatchType, op.Patch)
+	case op.Verb == resource.Delete:
+		obj, _, err := s.delete(c, c.key(), op.Delete)
+		return obj, err
+	}
+	return nil, apierrors.NewMethodNotSupported(op.Kind.GR(), string(op.Verb))
+}
+
+func (s *Server) performSubresource(c *call, obj resource.Object) (resource.Object, error) {
+	switch body := obj.(type) {
+	case *corev1.Binding:
+		_, err := s.bind(c, body)
+		return body, err
+	case *policyv1.Eviction:
+		_, err := s.evict(c, body)
+		return body, err
+	case *authenticationv1.TokenRequest:
+		result, err := s.requestToken(c, body)
+		if err != nil {
+			return nil, err
+		}
+		return result.(*authenticationv1.TokenRequest), nil
+	}
+	return nil, apierrors.NewBadRequest(fmt.Sprintf("%s/%s does not take a %T", c.info.GVR.Resource, c.target.subresource, obj))
+}

@@ -1,0 +1,250 @@
+package apiserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/skiff-sh/skiff/resource"
+)
+
+// Media types of the API.
+const (
+	typeJSON     = "application/json"
+	typeYAML     = "application/yaml"
+	typeProtobuf = "application/vnd.kubernetes.protobuf"
+)
+
+// format is the form in which a client wants an answer.
+type format struct {
+	media string
+	// as is "Table", "PartialObjectMetadata", "PartialObjectMetadataList" or "".
+	as string
+}
+
+// negotiate chooses the first form of the Accept header that the server has.
+func negotiate(r *http.Request) (format, error) {
+	accept := r.Header.Get("Accept")
+	if accept == "" {
+		return format{media: typeJSON}, nil
+	}
+	for part := range strings.SplitSeq(accept, ",") {
+		media, params, err := mime.ParseMediaType(strings.TrimSpace(part))
+		if err != nil {
+			continue
+		}
+		f := format{media: media, as: params["as"]}
+		switch media {
+		case "*/*", "application/*":
+			f.media = typeJSON
+		case typeJSON, typeYAML, typeProtobuf:
+		default:
+			continue
+		}
+		if f.as != "" && (params["g"] != metav1.GroupName || params["v"] != "v1") {
+			continue
+		}
+		return f, nil
+	}
+	return format{}, notAcceptable()
+}
+
+func notAcceptable() error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
+		Message: fmt.Sprintf("only the following media types are accepted: %s, %s, %s", typeJSON, typeYAML, typeProtobuf),
+	}}
+}
+
+func unsupportedMedia(have string, want ...string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
+		Message: fmt.Sprintf("the body of the request was in an unknown format - accepted media types include: %s (got %q)", strings.Join(want, ", "), have),
+	}}
+}
+
+// readBody returns the body and its media type; JSON if the client named none.
+func readBody(r *http.Request) ([]byte, string, error) {
+	media := typeJSON
+	if header := r.Header.Get("Content-Type"); header != "" {
+		var err error
+		if media, _, err = mime.ParseMediaType(header); err != nil {
+			return nil, "", unsupportedMedia(header, typeJSON, typeYAML, typeProtobuf)
+		}
+	}
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, "", err
+	}
+	return data, media, nil
+}
+
+// decodeBody reads obj from a request's body. Unknown and duplicate fields are
+// an error or a warning, as the call's field validation says.
+func (c *call) decodeBody(data []byte, media string, want schema.GroupVersionKind, obj runtime.Object) error {
+	switch media {
+	case typeProtobuf:
+		return decodeProtobuf(data, want, obj)
+	case typeYAML:
+		converted, err := yaml.YAMLToJSON(data)
+		if err != nil {
+			return apierrors.NewBadRequest(fmt.Sprintf("the body is not YAML: %v", err))
+		}
+		data = converted
+	case typeJSON:
+	default:
+		return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+	}
+	return c.decodeJSON(data, want, obj)
+}
+
+func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
+	var strict []error
+	var err error
+	if c.fieldValidation == metav1.FieldValidationIgnore {
+		err = kjson.UnmarshalCaseSensitivePreserveInts(data, obj)
+	} else {
+		strict, err = kjson.UnmarshalStrict(data, obj)
+	}
+	if err != nil {
+		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+	}
+	if err := takeType(obj, want); err != nil {
+		return err
+	}
+	return c.fieldProblems(strict)
+}
+
+// fieldProblems handles unknown and duplicate fields.
+func (c *call) fieldProblems(problems []error) error {
+	if len(problems) == 0 || c.fieldValidation == metav1.FieldValidationIgnore {
+		return nil
+	}
+	if c.fieldValidation == metav1.FieldValidationStrict {
+		return apierrors.NewBadRequest(runtime.NewStrictDecodingError(problems).Error())
+	}
+	for _, p := range problems {
+		c.warn(p.Error())
+	}
+	return nil
+}
+
+func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
+	unknown, err := resource.OpenEnvelope(data)
+	if err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	m, ok := obj.(interface{ Unmarshal([]byte) error })
+	if !ok {
+		return unsupportedMedia(typeProtobuf, typeJSON, typeYAML)
+	}
+	if err := m.Unmarshal(unknown.Raw); err != nil {
+		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+	}
+	obj.GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(unknown.APIVersion, unknown.Kind))
+	return takeType(obj, want)
+}
+
+// takeType checks the document's own kind and apiVersion, where it has them,
+// and clears them: in memory the Go type says them.
+func takeType(obj runtime.Object, want schema.GroupVersionKind) error {
+	have := obj.GetObjectKind().GroupVersionKind()
+	if have.Kind != "" && have.Kind != want.Kind {
+		return apierrors.NewBadRequest(fmt.Sprintf("the kind of the object (%s) does not match the kind of the request (%s)", have.Kind, want.Kind))
+	}
+	if gv := have.GroupVersion(); !gv.Empty() && gv != want.GroupVersion() {
+		return apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)", gv, want.GroupVersion()))
+	}
+	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	return nil
+}
+
+// withType puts kind and apiVersion in front of the JSON of an object that has
+// neither.
+func withType(gvk schema.GroupVersionKind, object []byte) []byte {
+	apiVersion, kind := gvk.ToAPIVersionAndKind()
+	out := make([]byte, 0, len(object)+len(apiVersion)+len(kind)+32)
+	out = append(out, `{"kind":"`...)
+	out = append(out, kind...)
+	out = append(out, `","apiVersion":"`...)
+	out = append(out, apiVersion...)
+	out = append(out, '"')
+	if !bytes.Equal(object, []byte("{}")) {
+		out = append(out, ',')
+	}
+	return append(out, object[1:]...)
+}
+
+// write answers with an object of any kind in the wanted form.
+func write(w http.ResponseWriter, f format, code int, gvk schema.GroupVersionKind, obj runtime.Object) error {
+	if f.media == typeProtobuf {
+		if raw, err := resource.MarshalProtobuf(obj); err == nil {
+			data, err := resource.Envelope(&resource.Info{GVK: gvk}, raw)
+			if err != nil {
+				return err
+			}
+			writeBytes(w, typeProtobuf, code, data)
+			return nil
+		}
+		f.media = typeJSON // kinds of meta/v1 such as Table have no protobuf form
+	}
+	data, err := json.Marshal(obj)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", gvk.Kind, err)
+	}
+	if obj.GetObjectKind().GroupVersionKind().Empty() {
+		data = withType(gvk, data)
+	}
+	return writeJSON(w, f, code, data)
+}
+
+// writeJSON answers with JSON bytes, as YAML if that is wanted.
+func writeJSON(w http.ResponseWriter, f format, code int, data []byte) error {
+	if f.media == typeYAML {
+		converted, err := yaml.JSONToYAML(data)
+		if err != nil {
+			return fmt.Errorf("encode YAML: %w", err)
+		}
+		writeBytes(w, typeYAML, code, converted)
+		return nil
+	}
+	writeBytes(w, typeJSON, code, data)
+	return nil
+}
+
+func writeBytes(w http.ResponseWriter, media string, code int, data []byte) {
+	h := w.Header()
+	h.Set("Content-Type", media)
+	h.Set("Cache-Control", "no-cache, private")
+	w.WriteHeader(code)
+	// A client that is gone is no concern of the server's.
+	_, _ = w.Write(data)
+}
+
+// writeError answers with a Status.
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	status := statusOf(err).ErrStatus
+	f, ferr := negotiate(r)
+	if ferr != nil {
+		f = format{media: typeJSON}
+	}
+	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
+		w.Header().Set("Retry-After", fmt.Sprint(status.Details.RetryAfterSeconds))
+	}
+	status.TypeMeta = metav1.TypeMeta{}
+	gvk := schema.GroupVersionKind{Version: "v1", Kind: "Status"}
+	if err := write(w, format{media: f.media}, int(status.Code), gvk, &status); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}

@@ -1,0 +1,128 @@
+// Package apiserver is the only door to the store: it authenticates,
+// authorizes, admits, validates and writes, and serves reads and watches from
+// the shared view. One file holds one verb; chain.go lists what a request
+// passes on its way.
+package apiserver
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/store"
+	"github.com/skiff-sh/skiff/view"
+	"github.com/skiff-sh/skiff/watchcache"
+)
+
+// Config says how the server behaves.
+type Config struct {
+	// Kinds are served, in discovery's order.
+	Kinds []*resource.Info
+	// ServiceCIDRs are where cluster addresses of services come from, the
+	// primary family first.
+	ServiceCIDRs []netip.Prefix
+	// NodePorts is the range of node ports, both ends included.
+	NodePorts [2]int32
+	// AdvertiseAddress and AdvertisePort are where clients inside the cluster
+	// reach this server: the endpoint of the service "kubernetes".
+	AdvertiseAddress netip.Addr
+	AdvertisePort    int32
+	// MaxBody bounds a request's body, in bytes. 3 MiB as upstream if zero.
+	MaxBody int64
+}
+
+// Validate reports every problem of the configuration.
+func (c *Config) Validate() error {
+	var errs []error
+	if len(c.Kinds) == 0 {
+		errs = append(errs, errors.New("kinds: must not be empty"))
+	}
+	if len(c.ServiceCIDRs) == 0 {
+		errs = append(errs, errors.New("service CIDRs: at least one is needed, such as 10.96.0.0/16"))
+	}
+	if c.NodePorts[0] < 1 || c.NodePorts[0] > c.NodePorts[1] || c.NodePorts[1] > 65535 {
+		errs = append(errs, fmt.Errorf("node ports %d-%d: must be a range within 1-65535", c.NodePorts[0], c.NodePorts[1]))
+	}
+	return errors.Join(errs...)
+}
+
+// Deps are what the server stands on.
+type Deps struct {
+	Store store.Store
+	// Tokens signs and checks service account tokens.
+	Tokens *authn.ServiceAccountTokens
+	// TokenCheckers are further kinds of bearer tokens.
+	TokenCheckers []authn.Token
+	ClientCAs     func() *x509.CertPool
+	// NodeTransport reaches node agents, with the server's client certificate.
+	NodeTransport *http.Transport
+	Now           func() time.Time
+	Log           *slog.Logger
+}
+
+// Server is the API server. Make it with New, Load it, and Feed it while it
+// serves.
+type Server struct {
+	config Config
+	deps   Deps
+	cache  *watchcache.Cache
+	kinds  *registry
+	auth   *authn.Authenticator
+	ready  atomic.Bool
+	// started is when the server was made: for health and metrics.
+	started time.Time
+	// allocation is held from choosing a service's addresses and ports until the
+	// view shows them taken.
+	allocation sync.Mutex
+	random     *rand.Rand // guarded by allocation
+	snapshots  snapshots
+	documents  documents
+	stop       context.Context // ends watches when the server stops
+	halt       context.CancelFunc
+}
+
+// New returns a server with an empty view.
+func New(config Config, deps Deps) (*Server, error) {
+	if config.MaxBody == 0 {
+		config.MaxBody = 3 << 20
+	}
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure API server: %w", err)
+	}
+	s := &Server{
+		config:  config,
+		deps:    deps,
+		cache:   watchcache.New(0),
+		kinds:   newRegistry(config.Kinds),
+		started: deps.Now(),
+		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+	}
+	s.stop, s.halt = context.WithCancel(context.Background())
+	checkers := deps.TokenCheckers
+	if deps.Tokens != nil {
+		deps.Tokens.View = s.cache.View
+		checkers = append([]authn.Token{deps.Tokens}, checkers...)
+	}
+	s.auth = &authn.Authenticator{ClientCAs: deps.ClientCAs, Tokens: checkers, Now: deps.Now}
+	return s, nil
+}
+
+// Cache is the server's view and its changes: components in this process share
+// it.
+func (s *Server) Cache() *watchcache.Cache { return s.cache }
+
+// View is the current view.
+func (s *Server) View() *view.View { return s.cache.View() }
+
+// Stop ends all watches. Requests in flight go on.
+func (s *Server) Stop() { s.halt() }

@@ -1,0 +1,55 @@
+package apiserver
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// tableOf returns entries as the rows that kubectl prints (meta/v1 Table).
+func tableOf(info *resource.Info, entries []*view.Entry, include metav1.IncludeObjectPolicy, now time.Time, headers bool) *metav1.Table {
+	columns := info.Columns
+	if len(columns) == 0 {
+		columns = defaultColumns
+	}
+	table := &metav1.Table{
+		TypeMeta: metav1.TypeMeta{Kind: tableKind.Kind, APIVersion: tableKind.GroupVersion().String()},
+		Rows:     make([]metav1.TableRow, 0, len(entries)),
+	}
+	if headers {
+		for _, c := range columns {
+			table.ColumnDefinitions = append(table.ColumnDefinitions, metav1.TableColumnDefinition{
+				Name: c.Name, Type: c.Type, Format: c.Format, Description: c.Description, Priority: c.Priority,
+			})
+		}
+	}
+	for _, e := range entries {
+		row := metav1.TableRow{Cells: make([]any, len(columns))}
+		for i, c := range columns {
+			row.Cells[i] = c.Value(e.Object, now)
+		}
+		switch include {
+		case metav1.IncludeNone:
+		case metav1.IncludeObject:
+			row.Object.Raw = withType(info.GVK, e.JSON())
+		default:
+			row.Object.Object = runtime.Object(partialOf(e))
+		}
+		table.Rows = append(table.Rows, row)
+	}
+	return table
+}
+
+// defaultColumns serve kinds that define none.
+var defaultColumns = []resource.Column[resource.Object]{
+	{Name: "Name", Type: "string", Format: "name", Description: "Name must be unique within a namespace.",
+		Value: func(o resource.Object, _ time.Time) any { return o.GetName() }},
+	{Name: "Created At", Type: "date", Description: "When the object was created.",
+		Value: func(o resource.Object, _ time.Time) any {
+			return o.GetCreationTimestamp().UTC().Format(time.RFC3339)
+		}},
+}

@@ -1,0 +1,242 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/store"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// maxTries bounds how often an update is tried anew when others write the same
+// object.
+const maxTries = 20
+
+// store writes obj if the stored revision is still expect (0: none), and
+// returns when the view has it, so that whoever reads after the answer reads
+// it. obj gets its new resource version.
+func (s *Server) store(c *call, obj resource.Object, expect int64) error {
+	if c.dryRun {
+		return nil
+	}
+	obj.SetResourceVersion("")
+	data, err := resource.EncodeProtobuf(c.info, obj)
+	if err != nil {
+		return err
+	}
+	key := c.info.Key(obj.GetNamespace(), obj.GetName())
+	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, Value: data, If: expect, TTL: c.info.TTL})
+	if err != nil {
+		return err
+	}
+	if _, err := s.cache.WaitFor(c.ctx, revision); err != nil {
+		return err
+	}
+	obj.SetResourceVersion(strconv.FormatInt(revision, 10))
+	return nil
+}
+
+// remove deletes an entry from the store and returns when the view shows it.
+func (s *Server) remove(c *call, e *view.Entry) error {
+	if c.dryRun {
+		return nil
+	}
+	key := c.info.Key(e.Key.Namespace, e.Key.Name)
+	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, If: e.Revision})
+	if err != nil {
+		return err
+	}
+	_, err = s.cache.WaitFor(c.ctx, revision)
+	return err
+}
+
+// storeError turns a store's error into the API's.
+func (s *Server) storeError(c *call, err error) error {
+	switch {
+	case errors.Is(err, store.ErrUncertain):
+		return apierrors.NewTimeoutError("the store did not answer in time: the write may or may not have happened, read the object to find out", 1)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return apierrors.NewTimeoutError("the request ended before the store answered", 1)
+	}
+	return err
+}
+
+// change is what a mutation makes of the stored object. Returning remove
+// deletes it.
+type change struct {
+	obj    resource.Object
+	remove bool
+	// same says that nothing is to be written.
+	same bool
+}
+
+// mutate changes the object at key by fn, which gets the stored object (shared,
+// not to be changed) and may be called again when someone else wrote first.
+func (s *Server) mutate(c *call, key view.Key, fn func(old resource.Object) (change, error)) (resource.Object, error) {
+	for range maxTries {
+		e := s.View().Entry(c.info, key)
+		if e == nil {
+			return nil, apierrors.NewNotFound(c.info.GR(), key.Name)
+		}
+		result, err := fn(e.Object)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case result.same:
+			return e.Object, nil
+		case result.remove:
+			err = s.remove(c, e)
+		default:
+			err = s.store(c, result.obj, e.Revision)
+		}
+		if err == nil {
+			return result.obj, nil
+		}
+		if err := s.awaitOther(c, e, err); err != nil {
+			return nil, err
+		}
+	}
+	return nil, apierrors.NewConflict(c.info.GR(), key.Name, errors.New(optimisticLock))
+}
+
+const optimisticLock = "the object has been modified; please apply your changes to the latest version and try again"
+
+// awaitOther returns nil when err is a conflict and the view has caught up with
+// whoever wrote first.
+func (s *Server) awaitOther(c *call, e *view.Entry, err error) error {
+	var conflict *store.ConflictError
+	if !errors.As(err, &conflict) {
+		return s.storeError(c, err)
+	}
+	revision := conflict.Current.ModRevision
+	if !conflict.Exists {
+		revision, err = s.deps.Store.Revision(c.ctx)
+		if err != nil {
+			return s.storeError(c, err)
+		}
+	}
+	_, err = s.cache.WaitFor(c.ctx, revision)
+	return err
+}
+
+// checkVersion compares the resource version that a writer read with the
+// stored one. An empty one means "whatever is stored", and becomes that.
+func (c *call) checkVersion(obj, old resource.Object) error {
+	version := obj.GetResourceVersion()
+	if version == "" || version == "0" {
+		obj.SetResourceVersion(old.GetResourceVersion())
+		return nil
+	}
+	if version == old.GetResourceVersion() {
+		return nil
+	}
+	if _, err := strconv.ParseUint(version, 10, 64); err != nil {
+		return c.invalid(obj.GetName(), field.ErrorList{field.Invalid(field.NewPath("metadata", "resourceVersion"), version, "must be an unsigned integer")})
+	}
+	return apierrors.NewConflict(c.info.GR(), obj.GetName(), errors.New(optimisticLock))
+}
+
+func (c *call) checkPreconditions(p *metav1.Preconditions, obj resource.Object) error {
+	if p == nil {
+		return nil
+	}
+	if p.UID != nil && *p.UID != obj.GetUID() {
+		return apierrors.NewConflict(c.info.GR(), obj.GetName(), fmt.Errorf(
+			"Precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, obj.GetUID()))
+	}
+	if p.ResourceVersion != nil && *p.ResourceVersion != obj.GetResourceVersion() {
+		return apierrors.NewConflict(c.info.GR(), obj.GetName(), fmt.Errorf(
+			"Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v", *p.ResourceVersion, obj.GetResourceVersion()))
+	}
+	return nil
+}
+
+func (c *call) invalid(name string, errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(c.info.GVK.GroupKind(), name, errs)
+}
+
+// validate checks metadata and the kind's own rules. old is nil on create.
+func (c *call) validate(verb resource.Verb, obj, old resource.Object) error {
+	name := c.info.Name
+	if name == nil {
+		name = validation.NameIsDNSSubdomain
+	}
+	path := field.NewPath("metadata")
+	var errs field.ErrorList
+	if old == nil {
+		errs = validation.ValidateObjectMetaAccessor(obj, c.info.Namespaced, validation.ValidateNameFunc(name), path)
+	} else {
+		errs = validation.ValidateObjectMetaAccessorUpdate(obj, old, path)
+	}
+	if c.info.Validate != nil {
+		errs = append(errs, c.info.Validate(c.request(verb), obj, old)...)
+	}
+	if err := c.invalid(obj.GetName(), errs); err != nil {
+		return err
+	}
+	if c.info.Warn != nil {
+		c.warn(c.info.Warn(obj, old)...)
+	}
+	return nil
+}
+
+// prepareUpdate gives obj what an update may not change, and counts the
+// generation.
+func (c *call) prepareUpdate(obj, old resource.Object) {
+	meta, was := metaOf(obj), metaOf(old)
+	meta.UID, meta.CreationTimestamp = was.UID, was.CreationTimestamp
+	meta.DeletionTimestamp, meta.DeletionGracePeriodSeconds = was.DeletionTimestamp, was.DeletionGracePeriodSeconds
+	meta.Generation, meta.SelfLink = was.Generation, ""
+	if meta.ManagedFields == nil {
+		meta.ManagedFields = was.ManagedFields
+	}
+	if c.target.subresource == "" && c.info.CopyStatus != nil {
+		c.info.CopyStatus(obj, old)
+	}
+	if c.info.Prepare != nil {
+		c.info.Prepare(c.request(resource.Update), obj, old)
+	}
+	if c.info.HasGeneration && c.target.subresource != "status" && !apiequality.Semantic.DeepEqual(c.info.Spec(obj), c.info.Spec(old)) {
+		meta.Generation++
+	}
+}
+
+// prepareStatus makes obj the old object with the new status.
+func (c *call) prepareStatus(obj, old resource.Object) {
+	meta, was := metaOf(obj), metaOf(old)
+	kept := was.DeepCopy()
+	kept.ResourceVersion = meta.ResourceVersion
+	kept.Labels, kept.Annotations = meta.Labels, meta.Annotations
+	kept.Finalizers, kept.OwnerReferences = meta.Finalizers, meta.OwnerReferences
+	status := c.info.New()
+	c.info.CopyStatus(status, obj)
+	copyInto(obj, old)
+	c.info.CopyStatus(obj, status)
+	*metaOf(obj) = *kept
+	if c.info.Prepare != nil {
+		c.info.Prepare(c.request(resource.Update), obj, old)
+	}
+}
+
+// finished tells whether an object that is being deleted has nothing left to
+// wait for: no finalizers, no grace, nothing that its kind keeps it for.
+func (c *call) finished(obj resource.Object) bool {
+	grace := obj.GetDeletionGracePeriodSeconds()
+	if obj.GetDeletionTimestamp() == nil || len(obj.GetFinalizers()) > 0 || (grace != nil && *grace != 0) {
+		return false
+	}
+	return c.info.Delete == nil || !c.info.Delete(c.request(resource.Delete), obj, &metav1.DeleteOptions{}).Keep
+}

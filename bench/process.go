@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a program that we have started. It ends with us.
+type process struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	log   string // file with what it prints
+	ended chan struct{}
+	began time.Time
+}
+
+// start runs a program in the background; stdout may be nil.
+func start(log string, stdout io.Writer, name string, args ...string) (*process, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	defer out.Close()
+	p := &process{cmd: exec.Command(name, args...), log: log, ended: make(chan struct{}), began: time.Now()}
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if stdout != nil {
+		p.cmd.Stdout = stdout
+	}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in its log
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// stop ends the program, by force if it does not within 10 s.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	}
+}
+
+// died is the error of a program that has ended, nil while it runs.
+func (p *process) died() error {
+	select {
+	case <-p.ended:
+		return fmt.Errorf("%s has ended: %s", filepath.Base(p.cmd.Path), lastLines(p.log, 2))
+	default:
+		return nil
+	}
+}
+
+func lastLines(file string, n int) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], " / ")
+}
+
+// ticksPerSecond is the unit of /proc/PID/stat, which Linux fixes at 100.
+const ticksPerSecond = 100
+
+// cpuTime is the processor time that processes have used, in steps of 10 ms.
+func cpuTime(pids ...int) (time.Duration, error) {
+	ticks := 0
+	for _, pid := range pids {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, fmt.Errorf("read processor time: %w", err)
+		}
+		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+		for _, text := range fields[11:13] { // utime, stime
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return 0, fmt.Errorf("read processor time of process %d: %w", pid, err)
+			}
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+}
+
+// memory is resident memory of processes in bytes. PSS counts pages shared with
+// other processes by their share.
+func memory(pids ...int) (rss, pss float64, err error) {
+	for _, pid := range pids {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if err != nil {
+			return 0, 0, fmt.Errorf("read memory: %w", err)
+		}
+		for line := range strings.Lines(string(data)) {
+			fields := strings.Fields(line)
+			if len(fields) < 2 || (fields[0] != "Rss:" && fields[0] != "Pss:") {
+				continue
+			}
+			kib, err := strconv.Atoi(fields[1])
+			if err != nil {
+				return 0, 0, fmt.Errorf("read memory of process %d: %w", pid, err)
+			}
+			if fields[0] == "Rss:" {
+				rss += float64(kib << 10)
+			} else {
+				pss += float64(kib << 10)
+			}
+		}
+	}
+	return rss, pss, nil
+}
+
+// poll calls ok at short intervals until it returns nil, and returns its last
+// error when the time is over or alive reports an error. It is for programs
+// that can be asked but do not tell.
+func poll(limit, every time.Duration, alive func() error, ok func() error) error {
+	for end := time.Now().Add(limit); ; time.Sleep(every) {
+		err := ok()
+		if err == nil {
+			return nil
+		}
+		if dead := alive(); dead != nil {
+			return dead
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("gave up after %s: %w", limit, err)
+		}
+	}
+}
+
+var errNoRoot = errors.New("needs root")
+
+func needRoot() error {
+	if os.Geteuid() != 0 {
+		return errNoRoot
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	simulatedNodes = 1000
+	simulatedPods  = 5000
+	// schedulePatience is how long a pod may stay unbound before the row gives up.
+	schedulePatience = 10 * time.Second
+)
+
+// scheduleRow creates pods that nodes without machines are to run, and measures
+// until all are bound.
+func scheduleRow(b *bench) []line {
+	rate := line{measure: "5,000 pods created and bound, 1,000 nodes", unit: perSecond, goal: 4000}
+	cpu := line{measure: "server processor, each", unit: seconds, goal: 500e-6, fine: true}
+	t, err := b.startSkiff()
+	if err != nil {
+		rate.why = err
+		return []line{rate}
+	}
+	defer t.stop()
+	f, err := b.schedule(t)
+	if err != nil {
+		rate.why = err
+		return []line{rate}
+	}
+	rate.skiff, cpu.skiff, rate.note = f.rate, f.cpu.Seconds(), f.note
+	if err := b.etcdLimits(); err == nil {
+		const writes = 2 // create and bind
+		rate.limit, cpu.limit = b.limits.txn[manyClients].rate/writes, writes*b.limits.txn[manyClients].cpu.Seconds()
+	}
+	if b.peers {
+		t, err := b.upstream()
+		if err == nil {
+			f, err = b.schedule(t)
+		}
+		if err != nil {
+			rate.note = joinNotes(rate.note, "upstream: "+err.Error())
+		} else {
+			rate.peer, cpu.peer, rate.note = f.rate, f.cpu.Seconds(), joinNotes(rate.note, "upstream: "+f.note)
+		}
+	}
+	return []line{rate, cpu}
+}
+
+func (b *bench) schedule(t *target) (figure, error) {
+	const name = "schedule"
+	nodes, pods := b.count(simulatedNodes), b.count(simulatedPods)
+	if err := t.makeNodes(nodes); err != nil {
+		return figure{}, err
+	}
+	if err := t.podNamespace(name); err != nil {
+		return figure{}, err
+	}
+	before, _, err := memory(t.pids...)
+	if err != nil {
+		return figure{}, err
+	}
+	path := "/api/v1/namespaces/" + name + "/pods"
+	revision, err := t.revision(path)
+	if err != nil {
+		return figure{}, err
+	}
+	// A pod that gets a node begins to match, and so is sent as added, once.
+	bound, err := t.watch(path + "?watch=1&fieldSelector=spec.nodeName%21%3D&resourceVersion=" + revision)
+	if err != nil {
+		return figure{}, err
+	}
+	defer bound.conn.close()
+	var last time.Time
+	began := time.Now()
+	used, err := t.spent(func() error {
+		object := simulatedPod(name)
+		do := create(path, func(int) template { return object })
+		creating := make(chan error, 1)
+		go func() {
+			_, err := load{on: t, setup: true, clients: manyClients, ops: pods, do: do}.run()
+			creating <- err
+		}()
+		last, err = bound.added(pods)
+		return errors.Join(<-creating, err)
+	})
+	if err != nil {
+		return figure{}, err
+	}
+	after, _, err := memory(t.pids...)
+	return figure{
+		rate: float64(pods) / last.Sub(began).Seconds(), cpu: used / time.Duration(pods),
+		note: fmt.Sprintf("resident memory grew by %.1f KiB a pod", (after-before)/float64(pods)/1024),
+	}, err
+}
+
+// added waits for n events ADDED.
+func (s *stream) added(n int) (time.Time, error) {
+	for have := 0; have < n; {
+		if err := s.conn.raw.SetReadDeadline(time.Now().Add(schedulePatience)); err != nil {
+			return time.Time{}, err
+		}
+		kind, err := s.next()
+		if err != nil {
+			return time.Time{}, fmt.Errorf("only %d of %d pods were bound: %w", have, n, err)
+		}
+		if kind == "ADDED" {
+			have++
+		}
+	}
+	return time.Now(), nil
+}
+
+// makeNodes makes nodes that look ready. Their status is written by itself,
+// since a create may drop it, and their taint of not being ready taken away,
+// should nobody else do so.
+func (t *target) makeNodes(n int) error {
+	node := newTemplate(encode(core("Node"), &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name: "node-" + digits, Labels: map[string]string{"kubernetes.io/hostname": "node-" + digits},
+	}}))
+	status := `{"status":{"capacity":{"cpu":"32","memory":"64Gi","pods":"110"},"allocatable":{"cpu":"32","memory":"64Gi","pods":"110"},` +
+		`"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady","lastHeartbeatTime":%q}]}}`
+	now := time.Now().UTC().Format(time.RFC3339)
+	_, err := load{on: t, setup: true, clients: manyClients, ops: n, do: func(c *conn, _, i int) (int, error) {
+		if size, err := c.do(request{method: "POST", path: "/api/v1/nodes", media: mediaProtobuf, body: node.number(nil, i)}); err != nil {
+			return size, err
+		}
+		path := fmt.Sprintf("/api/v1/nodes/node-%08d", i)
+		if size, err := c.do(request{method: "PATCH", path: path + "/status", media: mediaMergePatch, body: fmt.Appendf(nil, status, now)}); err != nil {
+			return size, err
+		}
+		return c.do(request{method: "PATCH", path: path, media: mediaMergePatch, body: []byte(`{"spec":{"taints":null}}`)})
+	}}.run()
+	return err
+}
+
+// podNamespace makes a namespace and waits until pods can be created in it.
+func (t *target) podNamespace(name string) error {
+	if err := makeNamespace(t, name); err != nil {
+		return err
+	}
+	return poll(5*time.Second, 5*time.Millisecond, func() error { return nil }, func() error {
+		_, err := t.once(request{method: "GET", path: "/api/v1/namespaces/" + name + "/serviceaccounts/default"})
+		return err
+	})
+}
+
+func simulatedPod(namespace string) template {
+	mount, grace := false, int64(0)
+	return newTemplate(encode(core("Pod"), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pod-" + digits, Labels: map[string]string{"app": "bench"}},
+		Spec: corev1.PodSpec{
+			AutomountServiceAccountToken: &mount, TerminationGracePeriodSeconds: &grace,
+			Containers: []corev1.Container{{
+				Name: "main", Image: "bench.invalid/none:1",
+				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
+					corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("16Mi"),
+				}},
+			}},
+		},
+	}))
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// target is an API server under measurement, with whatever it stores in.
+type target struct {
+	endpoint
+	pids    []int // whose processor time and memory count
+	readyIn time.Duration
+	stop    func()
+	mark    func() // called where a measurement begins and where it ends; nil = none
+
+	listFilled bool // the objects of the list rows are there
+}
+
+func (t *target) cpu() (time.Duration, error) { return cpuTime(t.pids...) }
+
+// freePort is a port of the loopback address that nobody uses now.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// readyPoll is how often a starting server is asked: the error of its measured
+// start.
+const readyPoll = 3 * time.Millisecond
+
+// startSkiff starts Skiff's control plane without a node on an empty directory
+// and returns when it says that it is ready.
+func (b *bench) startSkiff() (*target, error) {
+	dir, err := os.MkdirTemp(b.scratch, "server-")
+	if err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	args := append(b.serve[1:], "--data-dir", dir, "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--no-node", "--log-level", "error")
+	p, err := start(filepath.Join(b.scratch, "server.log"), nil, b.serve[0], args...)
+	if err != nil {
+		return nil, err
+	}
+	t := &target{pids: []int{p.cmd.Process.Pid}, stop: p.stop}
+	if b.profile != "" {
+		t.mark = func() { _ = p.cmd.Process.Signal(syscall.SIGUSR1) } // should it have ended, the measurement says so
+	}
+	err = poll(30*time.Second, readyPoll, p.died, func() error {
+		if t.address == "" {
+			if t.endpoint, err = readKubeconfig(filepath.Join(dir, "admin.kubeconfig")); err != nil {
+				return err
+			}
+		}
+		_, err := t.once(request{method: "GET", path: "/readyz"})
+		return err
+	})
+	t.readyIn = time.Since(p.began)
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("start skiff server: %w", err)
+	}
+	return t, nil
+}
+
+// server is the server that the request rows share.
+func (b *bench) server() (*target, error) {
+	if b.shared == nil && b.sharedErr == nil {
+		b.shared, b.sharedErr = b.startSkiff()
+	}
+	return b.shared, b.sharedErr
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skiff-sh/skiff/cluster"
+)
+
+func contextWithTimeout(cmd *cobra.Command, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(cmd.Context(), d, fmt.Errorf("it took longer than %s (--timeout)", d))
+}
+
+// logFlag adds --log-level.
+func logFlag(cmd *cobra.Command, level *string) {
+	cmd.Flags().StringVar(level, "log-level", "info", "debug, info, warn or error")
+}
+
+func newLogger(cmd *cobra.Command, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q is not known: use debug, info, warn or error", level)
+	}
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: l})), nil
+}
+
+func serverCommand() *cobra.Command {
+	var which selection
+	var set settings
+	level, file := "", ""
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run the control plane, and this machine as its node, in the foreground",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLogger(cmd, level)
+			if err != nil {
+				return err
+			}
+			var config cluster.Config
+			if file != "" {
+				if config, err = cluster.ReadSettings(file); err != nil {
+					return err
+				}
+			} else {
+				if config, _, err = which.config(); err != nil {
+					return err
+				}
+				if err := set.apply(&config); err != nil {
+					return err
+				}
+			}
+			return cluster.RunServer(cmd.Context(), config, log)
+		},
+	}
+	which.flags(cmd)
+	set.flags(cmd)
+	logFlag(cmd, &level)
+	cmd.Flags().StringVar(&file, "settings", "", "read all settings from this file instead of flags")
+	cmd.MarkFlagsMutuallyExclusive("settings", "data-dir")
+	return cmd
+}
+
+func agentCommand() *cobra.Command {
+	var config cluster.AgentConfig
+	level := ""
+	cmd := &cobra.Command{
+		Use:   "agent --server URL --token TOKEN",
+		Short: "Run this machine as a node of a cluster elsewhere, in the foreground",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLogger(cmd, level)
+			if err != nil {
+				return err
+			}
+			return cluster.RunAgent(cmd.Context(), config, log)
+		},
+	}
+	f := cmd.Flags()
+	defaults := cluster.DefaultAgentConfig()
+	f.StringVar(&config.Server, "server", "", "URL of the API server, such as https://10.0.0.1:6443")
+	f.StringVar(&config.Token, "token", "", "the cluster's join token: \"skiff token\" on the server prints it")
+	f.StringVar(&config.NodeName, "node-name", defaults.NodeName, "name of this machine's node")
+	f.StringVar(&config.NodeListen, "node-listen", defaults.NodeListen, "address and port of the node agent's API")
+	f.StringVar(&config.DataDir, "data-dir", defaults.DataDir, "the agent's directory")
+	logFlag(cmd, &level)
+	return cmd
+}

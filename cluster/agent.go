@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/resource"
+)
+
+// AgentConfig is a machine that joins a cluster elsewhere.
+type AgentConfig struct{ Server, Token, NodeName, NodeListen, DataDir string }
+
+// DefaultAgentConfig is what flags need not say.
+func DefaultAgentConfig() AgentConfig {
+	c := DefaultConfig(DefaultName)
+	return AgentConfig{NodeName: c.NodeName, NodeListen: c.NodeListen, DataDir: DefaultPaths("agent").Data}
+}
+
+// RunAgent joins and runs the node until ctx ends.
+func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
+	if !strings.HasPrefix(config.Server, "https://") {
+		return fmt.Errorf("--server %q: give the API server's URL, such as https://10.0.0.1:6443", config.Server)
+	}
+	token, err := ParseJoinToken(config.Token)
+	if err != nil {
+		return err
+	}
+	if err := nodeListenAddress(config.NodeListen); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(config.DataDir, 0o711); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	unlock, err := lock(Paths{Data: config.DataDir}.Lock(), config.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	address := nodeAddress(netip.Addr{})
+	answer, key, err := askToJoin(ctx, config.Server, token, config.NodeName, []netip.Addr{address})
+	if err != nil {
+		return err
+	}
+	id, err := identityOf(answer, key)
+	if err != nil {
+		return err
+	}
+	return runNode(ctx, config, answer, id, address, log)
+}
+
+// runNode runs the node with a cache that is fed over HTTP.
+func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *identity, address netip.Addr, log *slog.Logger) error {
+	role := &nodeRole{log: log, id: id, config: NodeConfig{
+		ID: machineID("agent", config.DataDir), DataDir: config.DataDir, Name: config.NodeName, Address: address,
+		Listen: config.NodeListen, ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, ClusterCIDR: answer.PodCIDR,
+		Domain: answer.Domain, Runtime: RuntimeDir(),
+	}}
+	remote := client.NewRemote(client.RemoteConfig{
+		Server: config.Server, Log: log,
+		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true}},
+		Watched: []client.Watched{
+			{Kind: resource.Pods.Info, Fields: "spec.nodeName=" + config.NodeName}, {Kind: resource.Nodes.Info},
+			{Kind: resource.ConfigMaps.Info}, {Kind: resource.Secrets.Info}, {Kind: resource.Services.Info},
+			{Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info}, {Kind: resource.ServiceAccounts.Info},
+		},
+	})
+	parts := &components{ctx: ctx, log: log}
+	parts.start("watches", remote.Run)
+	if err := remote.Synced(ctx); err != nil {
+		return err
+	}
+	role.run(parts, remote)
+	parts.start("trim", trimAfterStart)
+	parts.wg.Wait()
+	return nil
+}

@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/skiff-sh/skiff/pki"
+)
+
+// Config is all of a cluster on this machine. It is kept in the data directory,
+// so that later commands need only the cluster's name.
+type Config struct {
+	Name    string `json:"name"`
+	DataDir string `json:"dataDir"`
+	// Listen is host and port of the API server. Port 0 takes a free one.
+	Listen string `json:"listen"`
+	// Node tells whether this process is a node too.
+	Node     bool   `json:"node"`
+	NodeName string `json:"nodeName,omitempty"`
+	// NodeListen is host and port of the node agent's own API.
+	NodeListen  string       `json:"nodeListen,omitempty"`
+	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
+	PodCIDR     netip.Prefix `json:"podCIDR"`
+	Domain      string       `json:"domain"`
+	// Runtime is the directory of containerd, runc and Skiff's small helpers.
+	Runtime string `json:"runtime,omitempty"`
+}
+
+// Defaults of a cluster.
+const (
+	defaultListen      = "0.0.0.0:6443"
+	defaultNodeListen  = "0.0.0.0:10250"
+	defaultServiceCIDR = "10.96.0.0/16"
+	defaultPodCIDR     = "10.244.0.0/24"
+	defaultDomain      = "cluster.local"
+)
+
+// DefaultConfig is the configuration of a cluster of a name.
+func DefaultConfig(name string) Config {
+	host, err := os.Hostname()
+	if err != nil || len(validation.IsDNS1123Subdomain(strings.ToLower(host))) > 0 {
+		host = "node"
+	}
+	return Config{
+		Name: name, DataDir: DefaultPaths(name).Data, Listen: defaultListen,
+		Node: true, NodeName: strings.ToLower(host), NodeListen: defaultNodeListen,
+		ServiceCIDR: netip.MustParsePrefix(defaultServiceCIDR), PodCIDR: netip.MustParsePrefix(defaultPodCIDR),
+		Domain: defaultDomain, Runtime: RuntimeDir(),
+	}
+}
+
+// RuntimeDir is where the runtime lies: $SKIFF_RUNTIME, or beside the binary.
+func RuntimeDir() string {
+	if dir := os.Getenv("SKIFF_RUNTIME"); dir != "" {
+		return dir
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "/usr/local/lib/skiff"
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return "/usr/local/lib/skiff"
+	}
+	return filepath.Join(filepath.Dir(self), "runtime")
+}
+
+// Paths are the cluster's files.
+func (c *Config) Paths() Paths { return Paths{Data: c.DataDir} }
+
+// Validate reports every problem of the configuration.
+func (c *Config) Validate() error {
+	errs := []error{ValidateName(c.Name), listenAddress("--listen", c.Listen)}
+	if !filepath.IsAbs(c.DataDir) {
+		errs = append(errs, fmt.Errorf("--data-dir %q: must be an absolute path", c.DataDir))
+	}
+	if c.ServiceCIDR.Bits() < 8 || c.ServiceCIDR.Bits() > c.ServiceCIDR.Addr().BitLen()-4 {
+		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
+	}
+	if !c.Node {
+		return errors.Join(errs...)
+	}
+	errs = append(errs, nodeListenAddress(c.NodeListen))
+	if problems := validation.IsDNS1123Subdomain(c.NodeName); len(problems) > 0 {
+		errs = append(errs, fmt.Errorf("--node-name %q: %s", c.NodeName, strings.Join(problems, "; ")))
+	}
+	if c.PodCIDR.Overlaps(c.ServiceCIDR) {
+		errs = append(errs, fmt.Errorf("--pod-cidr %s overlaps --service-cidr %s: choose ranges apart from each other", c.PodCIDR, c.ServiceCIDR))
+	}
+	if c.PodCIDR.Bits() > c.PodCIDR.Addr().BitLen()-4 {
+		errs = append(errs, fmt.Errorf("--pod-cidr %q: must be a range such as %s", c.PodCIDR, defaultPodCIDR))
+	}
+	return errors.Join(errs...)
+}
+
+// nodeListenAddress: the API server reaches the agent at the node's address,
+// even where both are one process.
+func nodeListenAddress(value string) error {
+	if a, err := netip.ParseAddrPort(value); err == nil && a.Addr().IsLoopback() {
+		return fmt.Errorf("--node-listen %q: the API server reaches the agent at the node's own address: listen there, or on all as %s", value, defaultNodeListen)
+	}
+	return listenAddress("--node-listen", value)
+}
+
+func listenAddress(flag, value string) error {
+	host, port, err := net.SplitHostPort(value)
+	if err == nil {
+		var n int
+		if n, err = strconv.Atoi(port); err == nil && (n < 0 || n > 65535) {
+			err = fmt.Errorf("port %d is not within 0-65535", n)
+		}
+		if _, perr := netip.ParseAddr(host); err == nil && host != "" && perr != nil {
+			err = fmt.Errorf("%q is not an IP address", host)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s %q: %w; give an address and a port, such as %s", flag, value, err, defaultListen)
+	}
+	return nil
+}
+
+// Save keeps the configuration in the data directory.
+func (c *Config) Save() error {
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the cluster's settings: %w", err)
+	}
+	return pki.WriteFile(c.Paths().Settings(), append(data, '\n'))
+}
+
+// LoadConfig reads the configuration of a cluster that was started before.
+func LoadConfig(paths Paths) (Config, error) {
+	data, err := os.ReadFile(paths.Settings())
+	if err != nil {
+		return Config{}, err
+	}
+	var c Config
+	if err := json.Unmarshal(data, &c); err != nil {
+		return Config{}, fmt.Errorf("%s is not a cluster's settings: %w; remove the directory if the cluster is not needed", paths.Settings(), err)
+	}
+	return c, nil
+}
+
+// ReadSettings reads the configuration that Save wrote.
+func ReadSettings(file string) (Config, error) {
+	c, err := LoadConfig(Paths{Data: filepath.Dir(file)})
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("--settings %s: there is no such file; \"skiff up\" writes it", file)
+	}
+	return c, err
+}

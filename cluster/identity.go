@@ -1,0 +1,125 @@
+package cluster
+
+import (
+	"crypto/ecdsa"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/skiff-sh/skiff/apiserver"
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/pki"
+)
+
+// identity is a cluster's authorities and the certificates of this machine.
+type identity struct {
+	authority *pki.Pair
+	server    *pki.Pair // of the API server, towards clients
+	toNodes   *pki.Pair // of the API server, towards node agents
+	admin     *pki.Pair
+	node      *pki.Pair // of the node agent, both as server and as client
+	tokens    *ecdsa.PrivateKey
+}
+
+// loadIdentity reads the cluster's certificates, and makes what is missing or
+// no longer fits.
+func loadIdentity(c *Config, d pki.Directory, address netip.Addr) (*identity, error) {
+	authority, err := d.Authority("ca")
+	if err != nil {
+		return nil, err
+	}
+	id := &identity{authority: authority}
+	if id.tokens, err = d.Key("service-account"); err != nil {
+		return nil, err
+	}
+	leaves := []struct {
+		into **pki.Pair
+		name string
+		leaf pki.Leaf
+	}{
+		{&id.server, "apiserver", serverLeaf(c, address)},
+		{&id.toNodes, "apiserver-kubelet-client", pki.Leaf{CommonName: "kube-apiserver-kubelet-client", Organizations: []string{authn.Masters}, Client: true}},
+		{&id.admin, "admin", pki.Leaf{CommonName: "kubernetes-admin", Organizations: []string{authn.Masters}, Client: true}},
+	}
+	if c.Node {
+		leaves = append(leaves, struct {
+			into **pki.Pair
+			name string
+			leaf pki.Leaf
+		}{&id.node, "kubelet", nodeLeaf(c.NodeName, address)})
+	}
+	for _, l := range leaves {
+		if *l.into, err = d.Leaf(authority, l.name, l.leaf); err != nil {
+			return nil, err
+		}
+	}
+	return id, nil
+}
+
+// serverLeaf has every name that the API server is called by.
+func serverLeaf(c *Config, address netip.Addr) pki.Leaf {
+	addresses := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), apiserver.FirstAddress(c.ServiceCIDR), bridgeAddress(c.PodCIDR), address}
+	for _, a := range hostAddresses() {
+		if !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
+	}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
+		if a, err := netip.ParseAddr(host); err == nil && !a.IsUnspecified() && !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
+	}
+	return pki.Leaf{
+		CommonName: "kube-apiserver",
+		Names: []string{
+			"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + c.Domain, "localhost", c.NodeName,
+		},
+		Addresses: addresses,
+	}
+}
+
+func nodeLeaf(name string, address netip.Addr) pki.Leaf {
+	return pki.Leaf{
+		CommonName: "system:node:" + name, Organizations: []string{authn.Nodes},
+		Names: []string{name, "localhost"}, Addresses: []netip.Addr{address, netip.MustParseAddr("127.0.0.1")}, Client: true,
+	}
+}
+
+// bridgeAddress is the node's own address among its pods: the first of their
+// range.
+func bridgeAddress(pods netip.Prefix) netip.Addr { return pods.Masked().Addr().Next() }
+
+// serverTLS asks for client certificates without insisting: who has none may
+// have a token.
+func (id *identity) serverTLS(p *pki.Pair) *tls.Config {
+	certificate := p.TLS()
+	certificate.Certificate = append(certificate.Certificate, id.authority.Certificate.Raw) // joining machines know it by its hash
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{certificate},
+		ClientAuth:   tls.RequestClientCert,
+		NextProtos:   []string{"h2", "http/1.1"},
+	}
+}
+
+func (id *identity) clientTLS(p *pki.Pair) *tls.Config {
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{p.TLS()},
+		RootCAs:      pki.Pool(id.authority),
+	}
+}
+
+// identityOf is the identity of a node that has joined.
+func identityOf(answer *joinAnswer, key *ecdsa.PrivateKey) (*identity, error) {
+	authority, err := pki.ParseCertificate(answer.Authority)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := pki.ParseCertificate(answer.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	return &identity{authority: &pki.Pair{Certificate: authority}, node: &pki.Pair{Certificate: certificate, Key: key}}, nil
+}

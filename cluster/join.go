@@ -1,0 +1,265 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/skiff-sh/skiff/pki"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// joinPath is where a machine asks to become a node. It is no part of the
+// Kubernetes API.
+const joinPath = "/skiff/v1/join"
+
+// joinRequest is what a machine sends: its name, the addresses it serves at, and
+// the public key that it wants signed. The private key never leaves it.
+type joinRequest struct {
+	NodeName  string       `json:"nodeName"`
+	Addresses []netip.Addr `json:"addresses"`
+	Request   []byte       `json:"request"` // certificate request, PEM
+}
+
+// joinAnswer is what the machine needs to be a node.
+type joinAnswer struct {
+	Certificate []byte       `json:"certificate"` // PEM
+	Authority   []byte       `json:"authority"`   // PEM
+	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
+	PodCIDR     netip.Prefix `json:"podCIDR"`
+	Domain      string       `json:"domain"`
+}
+
+// JoinToken lets a machine join: it proves the right to, and names the
+// cluster's authority, so that the machine can tell it from an impostor.
+type JoinToken struct{ Secret, AuthorityHash string }
+
+const tokenPrefix = "skiff1"
+
+// String writes the token in its one form.
+func (t JoinToken) String() string { return tokenPrefix + "." + t.Secret + "." + t.AuthorityHash }
+
+// ParseJoinToken reads a token.
+func ParseJoinToken(text string) (JoinToken, error) {
+	parts := strings.Split(strings.TrimSpace(text), ".")
+	if len(parts) != 3 || parts[0] != tokenPrefix || len(parts[1]) < 20 || len(parts[2]) != hex.EncodedLen(sha256.Size) {
+		return JoinToken{}, errors.New("--token: this is not a join token; print it with \"skiff token\" on the server and pass it whole")
+	}
+	return JoinToken{Secret: parts[1], AuthorityHash: parts[2]}, nil
+}
+
+// ReadJoinToken returns the token of a cluster whose server runs on this
+// machine.
+func ReadJoinToken(paths Paths) (string, error) {
+	data, err := os.ReadFile(paths.JoinToken())
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", errors.New("the cluster has no join token yet: start it with \"skiff up\"")
+	}
+	return string(data), err
+}
+
+// ensureJoinToken makes the cluster's token unless there is one.
+func ensureJoinToken(paths Paths, authority *pki.Pair) (JoinToken, error) {
+	if data, err := os.ReadFile(paths.JoinToken()); err == nil {
+		return ParseJoinToken(string(data))
+	}
+	secret := make([]byte, 24)
+	if _, err := rand.Read(secret); err != nil {
+		return JoinToken{}, fmt.Errorf("make join token: %w", err)
+	}
+	token := JoinToken{Secret: base64.RawURLEncoding.EncodeToString(secret), AuthorityHash: authority.Hash()}
+	return token, pki.WriteFile(paths.JoinToken(), []byte(token.String()+"\n"))
+}
+
+// joiner answers join requests.
+type joiner struct {
+	config Config
+	token  JoinToken
+	id     *identity
+	view   func() *view.View
+
+	mu       sync.Mutex
+	promised map[string]netip.Prefix // pod ranges of nodes that have not registered yet
+}
+
+// ServeHTTP signs a node's certificate for whoever has the token.
+func (j *joiner) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if subtle.ConstantTimeCompare([]byte(given), []byte(j.token.Secret)) != 1 {
+		http.Error(w, "the join token is not valid: print the right one with \"skiff token\" on the server", http.StatusUnauthorized)
+		return
+	}
+	var req joinRequest
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&req); err != nil {
+		http.Error(w, "the join request is not JSON: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer, err := j.join(req)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // a client that is gone asks again
+}
+
+func (j *joiner) join(req joinRequest) (*joinAnswer, error) {
+	if problems := validation.IsDNS1123Subdomain(req.NodeName); len(problems) > 0 {
+		return nil, fmt.Errorf("node name %q: %s", req.NodeName, strings.Join(problems, "; "))
+	}
+	block, _ := pem.Decode(req.Request)
+	if block == nil {
+		return nil, errors.New("the certificate request is not PEM")
+	}
+	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err == nil {
+		err = csr.CheckSignature()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the certificate request is not valid: %w", err)
+	}
+	leaf := nodeLeaf(req.NodeName, netip.MustParseAddr("127.0.0.1"))
+	leaf.Addresses = append(leaf.Addresses, req.Addresses...)
+	certificate, err := j.id.authority.Sign(leaf, csr.PublicKey, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	pods, err := j.podRange(req.NodeName)
+	if err != nil {
+		return nil, err
+	}
+	return &joinAnswer{
+		Certificate: (&pki.Pair{Certificate: certificate}).CertificatePEM(), Authority: j.id.authority.CertificatePEM(),
+		ServiceCIDR: j.config.ServiceCIDR, PodCIDR: pods, Domain: j.config.Domain,
+	}, nil
+}
+
+// podRange is the node's range of pod addresses: the one it has, or the next
+// one of the server's own size that is free.
+func (j *joiner) podRange(name string) (netip.Prefix, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	taken := map[netip.Prefix]bool{j.config.PodCIDR.Masked(): true}
+	for node := range view.List(j.view(), resource.Nodes, "") {
+		prefix, err := netip.ParsePrefix(node.Spec.PodCIDR)
+		if err != nil {
+			continue
+		}
+		if node.Name == name {
+			return prefix, nil
+		}
+		taken[prefix] = true
+	}
+	if prefix, ok := j.promised[name]; ok {
+		return prefix, nil
+	}
+	for _, prefix := range j.promised {
+		taken[prefix] = true
+	}
+	next := j.config.PodCIDR.Masked()
+	for range 255 {
+		next = following(next)
+		if !taken[next] && !next.Overlaps(j.config.ServiceCIDR) {
+			j.promised[name] = next
+			return next, nil
+		}
+	}
+	return netip.Prefix{}, fmt.Errorf("no range of pod addresses is left after %s", j.config.PodCIDR)
+}
+
+// following is the range of the same size that comes next.
+func following(p netip.Prefix) netip.Prefix {
+	bytes := p.Addr().AsSlice()
+	bit := p.Bits() - 1
+	for i, add := bit/8, 1<<(7-bit%8); i >= 0 && add > 0; i-- {
+		sum := int(bytes[i]) + add
+		bytes[i], add = byte(sum), sum>>8
+	}
+	addr, _ := netip.AddrFromSlice(bytes) // of the same length as before
+	return netip.PrefixFrom(addr, p.Bits())
+}
+
+// askToJoin makes a key and has it signed by the cluster that the token names.
+func askToJoin(ctx context.Context, server string, token JoinToken, name string, addresses []netip.Addr) (*joinAnswer, *ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the node's key: %w", err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "system:node:" + name}}, key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the node's certificate request: %w", err)
+	}
+	body, err := json.Marshal(joinRequest{NodeName: name, Addresses: addresses, Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})})
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode the join request: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(server, "/")+joinPath, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, fmt.Errorf("--server %q: %w; give a URL such as https://10.0.0.1:6443", server, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Secret)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: pinned(token.AuthorityHash)}}
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("join %s: %w", server, err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return nil, nil, fmt.Errorf("join %s: %w", server, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, nil, fmt.Errorf("join %s: %s", server, strings.TrimSpace(string(data)))
+	}
+	answer := &joinAnswer{}
+	if err := json.Unmarshal(data, answer); err != nil {
+		return nil, nil, fmt.Errorf("join %s: the answer is not a cluster's: %w", server, err)
+	}
+	return answer, key, nil
+}
+
+// pinned accepts a server whose chain ends in the authority that the token
+// names, whoever else vouches for it.
+func pinned(hash string) *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, // replaced by the check below: the authority is known by its hash alone
+		VerifyConnection: func(state tls.ConnectionState) error {
+			roots := x509.NewCertPool()
+			for _, c := range state.PeerCertificates[1:] {
+				if sum := sha256.Sum256(c.RawSubjectPublicKeyInfo); hex.EncodeToString(sum[:]) == hash {
+					roots.AddCert(c)
+				}
+			}
+			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: state.ServerName})
+			if err != nil {
+				return fmt.Errorf("the server is not the one that the token is of: %w", err)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,234 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/utils/clock"
+
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/dns"
+	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/image"
+	"github.com/skiff-sh/skiff/network"
+	"github.com/skiff-sh/skiff/network/lease"
+	"github.com/skiff-sh/skiff/network/rtnl"
+	"github.com/skiff-sh/skiff/node"
+	"github.com/skiff-sh/skiff/node/containerd"
+	"github.com/skiff-sh/skiff/node/cri"
+	nodeapi "github.com/skiff-sh/skiff/node/server"
+	"github.com/skiff-sh/skiff/pki"
+	"github.com/skiff-sh/skiff/proxy"
+	"github.com/skiff-sh/skiff/proxy/nft"
+)
+
+// NodeConfig is what a machine needs to know to be a node, wherever the API
+// server is.
+type NodeConfig struct {
+	ID          string // tells this cluster's links, tables and groups from another's
+	DataDir     string
+	Name        string
+	Address     netip.Addr
+	Listen      string // address and port of the agent's own API
+	ServiceCIDR netip.Prefix
+	PodCIDR     netip.Prefix
+	ClusterCIDR netip.Prefix // all nodes' pods
+	Domain      string
+	Runtime     string
+}
+
+// nodeConfig is the node of a cluster that runs here as a whole.
+func (c *Config) nodeConfig(address netip.Addr) NodeConfig {
+	return NodeConfig{
+		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Listen: c.NodeListen, ServiceCIDR: c.ServiceCIDR,
+		PodCIDR: c.PodCIDR, ClusterCIDR: c.PodCIDR, Domain: c.Domain, Runtime: c.Runtime,
+	}
+}
+
+// id tells clusters on one machine apart: by name, and by directory where that
+// is not the usual one.
+func (c *Config) id() string { return machineID(c.Name, c.DataDir) }
+
+func machineID(name, dir string) string {
+	if dir == DefaultPaths(name).Data {
+		return name
+	}
+	sum := sha256.Sum256([]byte(dir))
+	return name + "-" + hex.EncodeToString(sum[:3])
+}
+
+// runDir holds sockets and what need not outlive a reboot. Socket names are
+// short, so that it cannot lie below any data directory.
+func (n *NodeConfig) runDir() string { return filepath.Join("/run/skiff", n.shortID()) }
+
+// shortID fits where the kernel gives few bytes: names of links and sockets.
+func (n *NodeConfig) shortID() string {
+	const most = 10
+	if len(n.ID) <= most {
+		return n.ID
+	}
+	sum := sha256.Sum256([]byte(n.ID))
+	return hex.EncodeToString(sum[:5])
+}
+
+const bridgePrefix = "sk-"
+
+// isBridge tells the bridges of Skiff's clusters by their names.
+func isBridge(name string) bool { return strings.HasPrefix(name, bridgePrefix) }
+
+// table is the name of the cluster's nftables table, and group that of its
+// control groups.
+func (n *NodeConfig) table() string { return "skiff-" + n.ID }
+func (n *NodeConfig) group() string { return "skiff-" + n.ID }
+
+func (n *NodeConfig) cniDir() string { return filepath.Join(n.runDir(), "cni") }
+
+func (n *NodeConfig) network() network.Config {
+	return network.Config{
+		Bridge: bridgePrefix + n.shortID(), PodCIDRs: []netip.Prefix{n.PodCIDR}, State: filepath.Join(n.runDir(), "net"),
+	}
+}
+
+func (n *NodeConfig) engine() containerd.Config {
+	root := Paths{Data: n.DataDir}.Containerd()
+	return containerd.Config{
+		Root: root, State: filepath.Join(n.runDir(), "c"), Bin: n.Runtime, Log: filepath.Join(root, "containerd.log"),
+		CNIBin: n.Runtime, CNIConf: n.cniDir(), PauseImage: image.Pause,
+	}
+}
+
+func (n *NodeConfig) agent() node.Config {
+	listen, _ := netip.ParseAddrPort(n.Listen) // was checked before; 0 is the usual port
+	return node.Config{
+		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
+		Root: Paths{Data: n.DataDir}.Node(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
+		CgroupRoot: n.group(),
+	}
+}
+
+// nodeRole is a node while it runs: container engine, agent, service rules and
+// DNS.
+type nodeRole struct {
+	config NodeConfig
+	id     *identity
+	log    *slog.Logger
+
+	once   sync.Once
+	engine *containerd.Runtime
+	err    error
+}
+
+// prepare starts what does not need the API server: the network of pods and
+// the container engine. It may be called by several at once.
+func (n *nodeRole) prepare(ctx context.Context) (*containerd.Runtime, error) {
+	n.once.Do(func() { n.engine, n.err = n.start(ctx) })
+	return n.engine, n.err
+}
+
+func (n *nodeRole) start(ctx context.Context) (*containerd.Runtime, error) {
+	if err := n.ensureBridge(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(n.config.cniDir(), 0o755); err != nil {
+		return nil, fmt.Errorf("make directory of the network configuration: %w", err)
+	}
+	if err := n.config.network().WriteConflist(n.config.cniDir()); err != nil {
+		return nil, err
+	}
+	engine, err := containerd.Start(ctx, n.config.engine(), n.log.With("component", "containerd"))
+	if err != nil {
+		return nil, err
+	}
+	loader := &image.Loader{Conn: engine.Conn, Images: engine.Images}
+	if err := loader.LoadPause(ctx); err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	return engine, nil
+}
+
+// ensureBridge makes the pods' bridge before there are pods: DNS listens on it.
+func (n *nodeRole) ensureBridge() error {
+	config := n.config.network()
+	leases, err := network.LockLeases(config.State)
+	if err != nil {
+		return err
+	}
+	defer leases.Unlock()
+	host, err := rtnl.Open()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	_, err = network.EnsureBridge(host, config)
+	return err
+}
+
+// run starts the node's components. c's cache must be complete.
+func (n *nodeRole) run(parts *components, c client.Client) {
+	parts.start("node-agent", func(ctx context.Context) error { return n.runAgent(ctx, c) })
+	parts.start("proxy", func(ctx context.Context) error {
+		return nft.Run(ctx, nft.Deps{
+			Cache: c.Cache(), Table: n.config.table(), Log: n.log.With("component", "proxy"),
+			Config: proxy.Config{
+				Node: n.config.Name, NodeIPs: []netip.Addr{n.config.Address}, PodCIDRs: []netip.Prefix{n.config.ClusterCIDR},
+			},
+		})
+	})
+	parts.start("dns", func(ctx context.Context) error {
+		if err := n.ensureBridge(); err != nil {
+			return err
+		}
+		return dns.Run(ctx, dns.Deps{
+			Cache: c.Cache(), Domain: n.config.Domain, Log: n.log.With("component", "dns"),
+			Listen:      []netip.AddrPort{netip.AddrPortFrom(lease.Gateway(n.config.PodCIDR), dnsPort)},
+			Nameservers: []netip.Addr{DNSAddress(n.config.ServiceCIDR)},
+		})
+	})
+}
+
+const dnsPort = 53
+
+// runAgent runs the node agent and its own API.
+func (n *nodeRole) runAgent(ctx context.Context, c client.Client) error {
+	engine, err := n.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	log := n.log.With("component", "node")
+	agent, err := node.New(n.config.agent(), node.Deps{
+		Client: c, Runtime: cri.Client{Runtime: engine.Containers, Images: engine.Images}, Log: log,
+		Events: event.NewRecorder(c, "kubelet", n.config.Name, n.log, clock.RealClock{}),
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", n.config.Listen)
+	if err != nil {
+		return fmt.Errorf("--node-listen %s: %w; choose another port", n.config.Listen, err)
+	}
+	certificate := n.id.node.TLS()
+	api := nodeapi.New(nodeapi.Config{
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil },
+		ClientCAs:   pki.Pool(n.id.authority),
+		Allow:       func(u nodeapi.User, _ *http.Request) bool { return slices.Contains(u.Groups, authn.Masters) },
+	}, agent, log)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return agent.Run(ctx) })
+	group.Go(func() error { return api.Serve(ctx, listener) })
+	return group.Wait()
+}

@@ -1,0 +1,285 @@
+package cluster
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+
+	"github.com/skiff-sh/skiff/apiserver"
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/apiserver/authz"
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/clusterdns"
+	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/pki"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/scheduler"
+	"github.com/skiff-sh/skiff/store/etcd"
+)
+
+// server is the control plane while it runs.
+type server struct {
+	config   Config
+	id       *identity
+	address  netip.Addr
+	api      *apiserver.Server
+	listener net.Listener
+	log      *slog.Logger
+}
+
+// RunServer runs the control plane, and the node where the configuration asks
+// for one, until ctx ends.
+func RunServer(ctx context.Context, config Config, log *slog.Logger) error {
+	if err := config.Validate(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(config.DataDir, 0o711); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	unlock, err := lock(config.Paths().Lock(), config.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := config.Save(); err != nil {
+		return err
+	}
+	listener, err := listen(config.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	s := &server{config: config, address: nodeAddress(bridgeAddress(config.PodCIDR)), listener: listener, log: log}
+	return s.run(ctx)
+}
+
+// lock makes sure that only one process runs a data directory.
+func lock(file, dir string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("data directory %s is in use by another skiff: stop it with \"skiff down\", or choose another with --data-dir", dir)
+	}
+	return func() { f.Close() }, nil
+}
+
+func listen(address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("--listen %s: the port is in use by another program; stop it (\"ss -ltnp\" names it), or choose another port", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", address, err)
+	}
+	return listener, nil
+}
+
+func (s *server) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The store takes longest: certificates are made meanwhile.
+	opened := make(chan error, 1)
+	var st *etcd.Store
+	go func() {
+		var err error
+		st, err = etcd.Embed(etcd.Config{Dir: s.config.Paths().Etcd()})
+		opened <- err
+	}()
+	var err error
+	s.id, err = loadIdentity(&s.config, pki.Directory{Path: s.config.Paths().PKI(), Now: time.Now}, s.address)
+	if err := errors.Join(err, <-opened); err != nil {
+		return err
+	}
+	defer st.Close()
+	if s.api, err = apiserver.New(s.apiConfig(), s.apiDeps(st)); err != nil {
+		return err
+	}
+	if err := s.api.Load(ctx); err != nil {
+		return err
+	}
+	parts := &components{ctx: ctx, log: s.log}
+	role := s.prepareNode(ctx)
+	parts.start("store-feed", s.api.Feed)
+	token, err := ensureJoinToken(s.config.Paths(), s.id.authority)
+	if err != nil {
+		return err
+	}
+	stopHTTP := s.serveHTTP(token)
+	all := allControllers(resource.All(), s.id.authority.CertificatePEM(), time.Now())
+	if err := s.bootstrap(ctx, all); err != nil {
+		return err
+	}
+	if err := s.writeKubeconfig(); err != nil {
+		return err
+	}
+	s.api.SetReady()
+	s.log.Info("the API server is ready", "address", s.listener.Addr().String())
+	s.startControllers(parts, all)
+	parts.start("scheduler", s.runScheduler)
+	parts.start("trim", trimAfterStart)
+	if role != nil {
+		role.run(parts, s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}}))
+	}
+	<-ctx.Done()
+	s.log.Info("stopping")
+	stopHTTP()
+	parts.wg.Wait()
+	return nil
+}
+
+// bootstrap writes what every cluster has, the components' permissions among
+// it.
+func (s *server) bootstrap(ctx context.Context, all []controller.Controller) error {
+	roles, bindings := controllerRoles(all)
+	role, binding := schedulerRole()
+	return s.api.Bootstrap(ctx, apiserver.Initial{
+		Roles:    slices.Concat(authz.DefaultRoles(), roles, []*rbacv1.ClusterRole{role}),
+		Bindings: slices.Concat(authz.DefaultBindings(), bindings, []*rbacv1.ClusterRoleBinding{binding}),
+		Services: []*corev1.Service{dnsService(DNSAddress(s.config.ServiceCIDR))},
+	})
+}
+
+// dnsService is what pods have as their resolver. Its endpoints come from the
+// controller clusterdns.
+func dnsService(address netip.Addr) *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: clusterdns.Service, Namespace: metav1.NamespaceSystem,
+			Labels: map[string]string{"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
+		},
+		Spec: corev1.ServiceSpec{
+			ClusterIP: address.String(), ClusterIPs: []string{address.String()}, Ports: clusterdns.Ports(),
+			InternalTrafficPolicy: ptr.To(corev1.ServiceInternalTrafficPolicyLocal),
+		},
+	}
+}
+
+func (s *server) startControllers(parts *components, all []controller.Controller) {
+	parts.start("controllers", func(ctx context.Context) error {
+		return controller.Run(ctx, s.local(authn.User{Name: "system:kube-controller-manager"}), all, controller.Deps{
+			Log:  s.log.With("component", "controllers"),
+			Seed: uint64(time.Now().UnixNano()),
+			As:   func(name string) client.Client { return s.local(controllerUser(name)) },
+			Host: s.config.NodeName,
+		})
+	})
+}
+
+func (s *server) runScheduler(ctx context.Context) error {
+	c := s.local(authn.User{Name: schedulerName})
+	return scheduler.Run(ctx, c, scheduler.Deps{
+		Log: s.log.With("component", "scheduler"), Now: time.Now,
+		Events: event.NewRecorder(c, "default-scheduler", s.config.NodeName, s.log, clock.RealClock{}),
+	})
+}
+
+// prepareNode starts the container engine while the API server comes up; nil
+// for a control plane alone.
+func (s *server) prepareNode(ctx context.Context) *nodeRole {
+	if !s.config.Node {
+		return nil
+	}
+	role := &nodeRole{config: s.config.nodeConfig(s.address), id: s.id, log: s.log}
+	go role.prepare(ctx) //nolint:errcheck // whoever needs it gets the error
+	return role
+}
+
+// local is a client in this process with a user's permissions.
+func (s *server) local(user authn.User) client.Client {
+	if !user.In(authn.Authenticated) {
+		user.Groups = append(user.Groups, authn.Authenticated)
+	}
+	return s.api.Local(user)
+}
+
+func (s *server) port() int32 { return int32(s.listener.Addr().(*net.TCPAddr).Port) }
+
+// nodePorts is the range of node ports, as upstream's.
+var nodePorts = [2]int32{30000, 32767}
+
+func (s *server) apiConfig() apiserver.Config {
+	return apiserver.Config{
+		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{s.config.ServiceCIDR}, NodePorts: nodePorts,
+		AdvertiseAddress: s.address, AdvertisePort: s.port(),
+	}
+}
+
+func (s *server) apiDeps(st *etcd.Store) apiserver.Deps {
+	issuer := "https://kubernetes.default.svc." + s.config.Domain
+	pool := pki.Pool(s.id.authority)
+	return apiserver.Deps{
+		Store: st,
+		Tokens: &authn.ServiceAccountTokens{
+			Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, KeyID: "1", Algorithm: jose.ES256, Now: time.Now,
+		},
+		ClientCAs:     func() *x509.CertPool { return pool },
+		NodeTransport: &http.Transport{TLSClientConfig: s.id.clientTLS(s.id.toNodes)},
+		Now:           time.Now,
+		Log:           s.log.With("component", "apiserver"),
+	}
+}
+
+// serveHTTP answers on the listener until the returned function is called.
+func (s *server) serveHTTP(token JoinToken) (stop func()) {
+	mux := http.NewServeMux()
+	mux.Handle("POST "+joinPath, &joiner{config: s.config, token: token, id: s.id, view: s.api.View, promised: map[string]netip.Prefix{}})
+	mux.Handle("/", s.api)
+	srv := &http.Server{
+		Handler:           mux,
+		TLSConfig:         s.id.serverTLS(s.id.server),
+		ConnContext:       authn.WithConnection,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := srv.ServeTLS(s.listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("serve the API", "err", err)
+		}
+	}()
+	return func() {
+		s.api.Stop()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if srv.Shutdown(ctx) != nil {
+			srv.Close()
+		}
+	}
+}
+
+func (s *server) writeKubeconfig() error {
+	name := "skiff-" + s.config.Name
+	host := "127.0.0.1"
+	if listen, _, err := net.SplitHostPort(s.config.Listen); err == nil {
+		if a, err := netip.ParseAddr(listen); err == nil && !a.IsUnspecified() {
+			host = listen
+		}
+	}
+	url := "https://" + net.JoinHostPort(host, strconv.Itoa(int(s.port())))
+	data, err := pki.Kubeconfig(name, url, s.id.authority, s.id.admin)
+	if err != nil {
+		return err
+	}
+	return pki.WriteFile(s.config.Paths().Kubeconfig(), data)
+}

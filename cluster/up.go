@@ -1,0 +1,257 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Progress tells a person what is going on.
+type Progress func(format string, args ...any)
+
+// Up starts a cluster in the background and, with wait, returns when its node
+// is ready and DNS answers.
+func Up(ctx context.Context, config Config, wait bool, progress Progress) error {
+	if err := config.Validate(); err != nil {
+		return err
+	}
+	paths := config.Paths()
+	began := time.Now()
+	if fileExists(paths.Lock()) && running(paths) {
+		progress("cluster %q is running already", config.Name)
+	} else {
+		if err := preflight(config); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(config.DataDir, 0o711); err != nil {
+			return fmt.Errorf("make data directory: %w", err)
+		}
+		if err := config.Save(); err != nil {
+			return err
+		}
+		if err := os.Remove(paths.Kubeconfig()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the old kubeconfig: %w", err)
+		}
+		if err := startSupervisor(config); err != nil {
+			return err
+		}
+	}
+	if !wait {
+		return nil
+	}
+	return await(ctx, config, began, progress)
+}
+
+// startSupervisor starts the small process that keeps the server running.
+func startSupervisor(config Config) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find skiff's own binary: %w", err)
+	}
+	supervise := filepath.Join(config.Runtime, "skiff-supervise")
+	if !fileExists(supervise) {
+		return fmt.Errorf("%s is missing: build it with \"make\", or name its directory in SKIFF_RUNTIME", supervise)
+	}
+	paths := config.Paths()
+	cmd := exec.Command(supervise, "--pidfile", paths.SupervisorPID(), "--log", paths.Log(), "--detach",
+		"--", self, "server", "--settings", paths.Settings())
+	cmd.Dir = "/"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("start the supervisor: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// await follows a start to its end.
+func await(ctx context.Context, config Config, began time.Time, progress Progress) error {
+	paths := config.Paths()
+	since := func() string { return fmt.Sprintf("%.1f s", time.Since(began).Seconds()) }
+	failed := func() error { return startFailure(paths, began) }
+	var api *admin
+	err := until(ctx, startupPoll, failed, func(ctx context.Context) error {
+		if !fileExists(paths.Kubeconfig()) {
+			return errors.New("the server has not written its kubeconfig")
+		}
+		var err error
+		if api == nil {
+			if api, err = newAdmin(paths); err != nil {
+				return err
+			}
+		}
+		return api.get(ctx, "/readyz", nil)
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the API server: %w", err)
+	}
+	progress("API server ready            %s", since())
+	if !config.Node {
+		return nil
+	}
+	err = until(ctx, startupPoll, failed, func(ctx context.Context) error { return nodeReady(ctx, api, config.NodeName) })
+	if err != nil {
+		return fmt.Errorf("wait for the node: %w", err)
+	}
+	progress("node %s Ready%s %s", config.NodeName, strings.Repeat(" ", max(1, 16-len(config.NodeName))), since())
+	err = until(ctx, startupPoll, failed, func(ctx context.Context) error { return dnsAnswers(ctx, config) })
+	if err != nil {
+		return fmt.Errorf("wait for DNS: %w", err)
+	}
+	progress("DNS answers                 %s", since())
+	return nil
+}
+
+// startFailure returns why the server does not start, once the supervisor has
+// seen it end.
+func startFailure(paths Paths, began time.Time) error {
+	state, err := readSupervisorState(paths)
+	if err != nil || state.Restarts == 0 {
+		return nil
+	}
+	line := lastError(paths.Log())
+	if line == "" {
+		line = "it says nothing; see " + paths.Log()
+	}
+	return errors.New(line)
+}
+
+// lastError is the last line of the log that skiff itself ended with.
+func lastError(file string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	found := ""
+	for line := range bytes.Lines(data) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(string(line)), "skiff: "); ok {
+			found = text
+		}
+	}
+	return found
+}
+
+func nodeReady(ctx context.Context, api *admin, name string) error {
+	var node corev1.Node
+	if err := api.get(ctx, "/api/v1/nodes/"+name, &node); err != nil {
+		return err
+	}
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+			return nil
+		}
+	}
+	return fmt.Errorf("node %s is not ready", name)
+}
+
+// dnsAnswers asks the cluster's DNS for the API server's own name, as a pod
+// would.
+func dnsAnswers(ctx context.Context, config Config) error {
+	server := net.JoinHostPort(DNSAddress(config.ServiceCIDR).String(), "53")
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, server)
+	}}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := resolver.LookupHost(ctx, "kubernetes.default.svc."+config.Domain+".")
+	return err
+}
+
+// DNSAddress is the tenth address of the service range, as everywhere.
+func DNSAddress(services netip.Prefix) netip.Addr {
+	a := services.Masked().Addr()
+	for range 10 {
+		a = a.Next()
+	}
+	return a
+}
+
+// Down stops a cluster and takes back what it changed on this machine. With
+// purge, its data goes too.
+func Down(ctx context.Context, config Config, purge bool, progress Progress) error {
+	paths := config.Paths()
+	if err := stopSupervisor(ctx, paths); err != nil {
+		return err
+	}
+	progress("stopped the server")
+	if config.Node {
+		if err := teardown(ctx, config.nodeConfig(netip.Addr{}), progress); err != nil {
+			return err
+		}
+	}
+	if !purge {
+		return nil
+	}
+	if err := os.RemoveAll(config.DataDir); err != nil {
+		return fmt.Errorf("remove %s: %w", config.DataDir, err)
+	}
+	progress("removed %s", config.DataDir)
+	return nil
+}
+
+// stopSupervisor ends the supervisor, which ends the server, and returns when
+// the server has let go of its directory.
+func stopSupervisor(ctx context.Context, paths Paths) error {
+	data, err := os.ReadFile(paths.SupervisorPID())
+	if errors.Is(err, os.ErrNotExist) {
+		return awaitStopped(ctx, paths)
+	}
+	if err != nil {
+		return fmt.Errorf("read the supervisor's process number: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		return fmt.Errorf("%s: %q is not a process number; remove the file if no supervisor runs", paths.SupervisorPID(), data)
+	}
+	if isProgram(pid, "skiff-supervise") {
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("stop the supervisor: %w", err)
+		}
+	}
+	return awaitStopped(ctx, paths)
+}
+
+// stopTimeout is how long a server may take to end.
+const stopTimeout = 30 * time.Second
+
+func awaitStopped(ctx context.Context, paths Paths) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	err := until(ctx, startupPoll, func() error { return nil }, func(context.Context) error {
+		if fileExists(paths.Lock()) && running(paths) {
+			return errors.New("a server still runs")
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the server to stop: %w; is it running in the foreground?", err)
+	}
+	return nil
+}
+
+// isProgram tells whether a process runs a program of a name: process numbers
+// are used again.
+func isProgram(pid int, name string) bool {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return false
+	}
+	first, _, _ := bytes.Cut(data, []byte{0})
+	return filepath.Base(string(first)) == name
+}

@@ -1,0 +1,15 @@
+package nodelifecycle_test
+
+import (
+	"testing"
+
+	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/controllertest"
+	"github.com/skiff-sh/skiff/controller/nodelifecycle"
+)
+
+func TestScripts(t *testing.T) {
+	controllertest.Script(t, "testdata/*.txt", func() []controller.Controller {
+		return []controller.Controller{nodelifecycle.Controller(nodelifecycle.Config{Started: controllertest.Start})}
+	})
+}

@@ -1,0 +1,125 @@
+// Package pod holds what controllers ask of pods: is it ready, does it count,
+// whose is it, and what is made of a template. All of it is pure.
+package pod
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/resource"
+)
+
+// Condition returns a condition of p, or nil.
+func Condition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range p.Status.Conditions {
+		if p.Status.Conditions[i].Type == kind {
+			return &p.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// Ready says that the pod's Ready condition is true.
+func Ready(p *corev1.Pod) bool {
+	c := Condition(p, corev1.PodReady)
+	return c != nil && c.Status == corev1.ConditionTrue
+}
+
+// Available says that p has been ready for minReady. Where it is ready but not
+// long enough, wait is what is left.
+func Available(p *corev1.Pod, minReady time.Duration, now time.Time) (available bool, wait time.Duration) {
+	c := Condition(p, corev1.PodReady)
+	if c == nil || c.Status != corev1.ConditionTrue {
+		return false, 0
+	}
+	if minReady == 0 {
+		return true, 0
+	}
+	if c.LastTransitionTime.IsZero() {
+		return false, 0
+	}
+	wait = c.LastTransitionTime.Add(minReady).Sub(now)
+	return wait <= 0, max(0, wait)
+}
+
+// Finished says that all containers have ended for good.
+func Finished(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}
+
+// Active says that p counts as a replica: it is neither finished nor going.
+func Active(p *corev1.Pod) bool { return !Finished(p) && p.DeletionTimestamp == nil }
+
+// nameLetters are those of upstream's generated names: no vowels and nothing
+// that looks like another letter.
+const nameLetters = "bcdfghjklmnpqrstvwxz2456789"
+
+// Name returns base and five random letters, within the length of a label.
+func Name(base string, rnd *rand.Rand) string {
+	const suffix, longest = 5, 63
+	if len(base) > longest-suffix {
+		base = base[:longest-suffix]
+	}
+	name := make([]byte, 0, len(base)+suffix)
+	name = append(name, base...)
+	for range suffix {
+		name = append(name, nameLetters[rnd.IntN(len(nameLetters))])
+	}
+	return string(name)
+}
+
+// FromTemplate returns the pod that owner makes of a template. Its name is
+// chosen here and not by the server, so that a plan knows it.
+func FromTemplate(template *corev1.PodTemplateSpec, owner metav1.Object, kind *resource.Info, rnd *rand.Rand) *corev1.Pod {
+	base := owner.GetName() + "-"
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: Name(base, rnd), GenerateName: base, Namespace: owner.GetNamespace(),
+			Labels:          maps.Clone(template.Labels),
+			Annotations:     maps.Clone(template.Annotations),
+			Finalizers:      slices.Clone(template.Finalizers),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, kind.GVK)},
+		},
+		Spec: *template.Spec.DeepCopy(),
+	}
+}
+
+// Adopt returns the operation that makes owner the controller of obj.
+func Adopt(kind *resource.Info, obj resource.Object, owner metav1.Object, ownerKind *resource.Info) client.Op {
+	refs := append(slices.Clone(obj.GetOwnerReferences()), *metav1.NewControllerRef(owner, ownerKind.GVK))
+	return owners(kind, obj, refs)
+}
+
+// Release returns the operation that takes obj from the owner with uid.
+func Release(kind *resource.Info, obj resource.Object, uid types.UID) client.Op {
+	refs := slices.DeleteFunc(slices.Clone(obj.GetOwnerReferences()), func(r metav1.OwnerReference) bool { return r.UID == uid })
+	return owners(kind, obj, refs)
+}
+
+// owners replaces the owner references of this very state of obj: a merge patch
+// replaces the list whole, so someone else's change in between must refuse it.
+func owners(kind *resource.Info, obj resource.Object, refs []metav1.OwnerReference) client.Op {
+	var list any
+	if len(refs) > 0 {
+		list = refs
+	}
+	data, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": obj.GetUID(), "resourceVersion": obj.GetResourceVersion(), "ownerReferences": list,
+	}})
+	if err != nil {
+		panic(fmt.Sprintf("marshal owner references: %v", err)) // plain data
+	}
+	return client.Op{
+		Verb: resource.Patch, Kind: kind, Namespace: obj.GetNamespace(), Name: obj.GetName(),
+		Patch: data, PatchType: types.MergePatchType,
+	}
+}

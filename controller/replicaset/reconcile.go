@@ -1,0 +1,206 @@
+// Package replicaset keeps the number of pods that each ReplicaSet asks for.
+package replicaset
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/pod"
+	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// burst is the most pods that one plan creates or deletes, as upstream's.
+const burst = 500
+
+// Controller returns the controller.
+func Controller() controller.Controller {
+	return controller.Controller{
+		Name:  "replicaset",
+		For:   resource.ReplicaSets.Info,
+		Reads: []controller.Input{{Kind: resource.Pods.Info, Keys: keysOfPod}},
+		Writes: []controller.Output{
+			{Kind: resource.Pods.Info, Verbs: []resource.Verb{resource.Create, resource.Delete, resource.Patch}},
+			{Kind: resource.ReplicaSets.Info, Subresource: "status", Verbs: []resource.Verb{resource.Update}},
+		},
+		Reconcile: reconcile,
+	}
+}
+
+// keysOfPod names the pod's ReplicaSet; for a pod without one, those that would
+// adopt it.
+func keysOfPod(v *view.View, obj resource.Object) []view.Key {
+	if ref := metav1.GetControllerOfNoCopy(obj); ref != nil {
+		if ref.Kind != resource.ReplicaSets.Kind.Kind {
+			return nil
+		}
+		return []view.Key{{Namespace: obj.GetNamespace(), Name: ref.Name}}
+	}
+	if len(obj.GetLabels()) == 0 || obj.GetDeletionTimestamp() != nil {
+		return nil
+	}
+	var keys []view.Key
+	for rs := range view.List(v, resource.ReplicaSets, obj.GetNamespace()) {
+		if selector, err := selectorOf(rs); err == nil && selector.Matches(labels.Set(obj.GetLabels())) {
+			keys = append(keys, view.KeyOf(rs))
+		}
+	}
+	return keys
+}
+
+// selectorOf returns the selector; one that is empty matches nothing, though
+// the API does not let it be so.
+func selectorOf(rs *appsv1.ReplicaSet) (labels.Selector, error) {
+	if rs.Spec.Selector == nil {
+		return labels.Nothing(), nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(rs.Spec.Selector)
+	if err == nil && selector.Empty() {
+		return labels.Nothing(), nil
+	}
+	return selector, err
+}
+
+func reconcile(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
+	rs, ok := view.Get(v, resource.ReplicaSets, key.Namespace, key.Name)
+	if !ok {
+		return controller.Plan{}
+	}
+	selector, err := selectorOf(rs)
+	if err != nil {
+		return controller.Plan{Err: fmt.Errorf("parse selector of ReplicaSet %s: %w", key, err)}
+	}
+	pods, plan := claim(v, rs, selector)
+	before := len(plan.Do)
+	if rs.DeletionTimestamp == nil {
+		scale(v, rs, pods, now, rnd, &plan)
+	}
+	plan.Failed = func(op client.Op, err error) controller.Plan { return failed(rs, pods, op, err, now) }
+	status, again := statusOf(rs, pods, now)
+	plan.Again = again
+	if len(plan.Do) > before && rs.Status.ObservedGeneration == rs.Generation {
+		// Its pods change right now, so the status would be old news: the call
+		// that their arrival in the view brings writes it.
+		return plan
+	}
+	removeFailure(&status)
+	if op, changed := writeStatus(rs, status); changed {
+		plan.Do = append(plan.Do, op)
+	}
+	return plan
+}
+
+// claim returns the pods that are the ReplicaSet's, and the adoptions and
+// releases that make them so.
+func claim(v *view.View, rs *appsv1.ReplicaSet, selector labels.Selector) ([]*corev1.Pod, controller.Plan) {
+	var pods []*corev1.Pod
+	var plan controller.Plan
+	for p := range view.By(v, resource.Pods, resource.OwnerIndex, string(rs.UID)) {
+		switch {
+		case p.Namespace != rs.Namespace || !metav1.IsControlledBy(p, rs):
+		case selector.Matches(labels.Set(p.Labels)):
+			pods = append(pods, p)
+		case rs.DeletionTimestamp == nil:
+			plan.Do = append(plan.Do, pod.Release(resource.Pods.Info, p, rs.UID))
+		}
+	}
+	if rs.DeletionTimestamp != nil {
+		return pods, plan
+	}
+	for p := range pod.Orphans(v, rs.Namespace) {
+		if pod.Active(p) && selector.Matches(labels.Set(p.Labels)) {
+			pods = append(pods, p)
+			plan.Do = append(plan.Do, pod.Adopt(resource.Pods.Info, p, rs, resource.ReplicaSets.Info))
+		}
+	}
+	return pods, plan
+}
+
+// scale creates what is missing or deletes what is too many.
+func scale(v *view.View, rs *appsv1.ReplicaSet, pods []*corev1.Pod, now time.Time, rnd *rand.Rand, plan *controller.Plan) {
+	active := activeOf(pods)
+	diff := len(active) - int(replicas(rs))
+	for range min(-diff, burst) {
+		p := pod.FromTemplate(&rs.Spec.Template, rs, resource.ReplicaSets.Info, rnd)
+		plan.Do = append(plan.Do, client.Create(resource.Pods, p))
+		tell(plan, rs, "SuccessfulCreate", "Created pod: "+p.Name)
+	}
+	if diff <= 0 {
+		return
+	}
+	for _, p := range surplus(v, rs, active, min(diff, burst), now) {
+		plan.Do = append(plan.Do, client.Delete(resource.Pods, p))
+		tell(plan, rs, "SuccessfulDelete", "Deleted pod: "+p.Name)
+	}
+}
+
+// tell adds an event about the success of the plan's last operation.
+func tell(plan *controller.Plan, rs *appsv1.ReplicaSet, reason, message string) {
+	note := event.Note{About: rs, Kind: resource.ReplicaSets.Info, Reason: reason, Message: message}
+	plan.Events = append(plan.Events, controller.Note{Note: note, After: len(plan.Do)})
+}
+
+// failed says in the status and as an event that pods cannot be made or removed.
+func failed(rs *appsv1.ReplicaSet, pods []*corev1.Pod, op client.Op, err error, now time.Time) controller.Plan {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return controller.Plan{}
+	}
+	plan := controller.Plan{Err: fmt.Errorf("%s: %w", op, err)}
+	var reason, message string
+	switch {
+	case op.Kind != resource.Pods.Info:
+		return plan
+	case op.Verb == resource.Create:
+		reason, message = "FailedCreate", "Error creating: "+err.Error()
+	case op.Verb == resource.Delete:
+		reason, message = "FailedDelete", "Error deleting: "+err.Error()
+	default:
+		return plan
+	}
+	note := event.Note{About: rs, Kind: resource.ReplicaSets.Info, Warning: true, Reason: reason, Message: message}
+	plan.Events = []controller.Note{{Note: note}}
+	status, _ := statusOf(rs, pods, now)
+	setFailure(&status, reason, err.Error(), now)
+	if op, changed := writeStatus(rs, status); changed {
+		plan.Do = append(plan.Do, op)
+	}
+	return plan
+}
+
+func writeStatus(rs *appsv1.ReplicaSet, status appsv1.ReplicaSetStatus) (client.Op, bool) {
+	if apiequality.Semantic.DeepEqual(rs.Status, status) {
+		return client.Op{}, false
+	}
+	next := rs.DeepCopy()
+	next.Status = status
+	return client.UpdateStatus(resource.ReplicaSets, next), true
+}
+
+// replicas is what is asked for; the API's default is 1.
+func replicas(rs *appsv1.ReplicaSet) int32 {
+	if rs.Spec.Replicas == nil {
+		return 1
+	}
+	return *rs.Spec.Replicas
+}
+
+func activeOf(pods []*corev1.Pod) []*corev1.Pod {
+	active := make([]*corev1.Pod, 0, len(pods))
+	for _, p := range pods {
+		if pod.Active(p) {
+			active = append(active, p)
+		}
+	}
+	return active
+}

@@ -1,0 +1,236 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/node/cri"
+	"github.com/skiff-sh/skiff/node/probe"
+	"github.com/skiff-sh/skiff/node/volume"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+	"github.com/skiff-sh/skiff/watchcache"
+)
+
+// Agent runs a node's pods. One goroutine, the loop, owns all that it knows;
+// others do the work that it hands out, and live only as long as that.
+type Agent struct {
+	config  Config
+	client  client.Client
+	runtime cri.Client
+	events  interface{ Record(event.Note) }
+	log     *slog.Logger
+	host    Host
+	hosts   string // the node's /etc/hosts
+	volumes volume.Root
+	probes  *probe.Prober
+	tokens  *tokens
+
+	inbox chan func() // what the loop is to take in
+	work  sync.WaitGroup
+
+	// The loop's own.
+	pods   map[types.UID]*record
+	byName map[view.Key]types.UID
+	timers timers
+	node   *corev1.Node
+	ctx    context.Context
+}
+
+// New returns an agent. The client's cache must hold Pods, Nodes, ConfigMaps,
+// Secrets and Services.
+func New(config Config, deps Deps) (*Agent, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("node agent's configuration: %w", err)
+	}
+	config = config.withDefaults()
+	a := &Agent{
+		config: config, client: deps.Client, runtime: deps.Runtime, events: deps.Events, log: deps.Log,
+		volumes: volume.Root{Path: config.Root},
+		inbox:   make(chan func(), 64),
+		pods:    map[types.UID]*record{},
+		byName:  map[view.Key]types.UID{},
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.events == nil {
+		a.events = noEvents{}
+	}
+	a.tokens = newTokens(a.client)
+	a.probes = probe.New(a.execProbe, a.probed)
+	host, err := detectHost(config)
+	if err != nil {
+		return nil, err
+	}
+	a.host = host
+	hosts, err := os.ReadFile("/etc/hosts")
+	if err != nil && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("read /etc/hosts: %w", err)
+	}
+	a.hosts = string(hosts)
+	return a, nil
+}
+
+type noEvents struct{}
+
+func (noEvents) Record(event.Note) {}
+
+// Run runs pods until ctx ends. Containers go on without it, and the next Run
+// takes them up.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer a.work.Wait()
+	defer cancel()
+	a.ctx = ctx
+	if err := a.prepare(); err != nil {
+		return err
+	}
+	// A view that has never been filled must not pass for an empty cluster: all
+	// pods would be ended.
+	if _, err := a.client.Cache().WaitFor(ctx, 1); err != nil {
+		return err
+	}
+	found, err := a.runtime.List(ctx)
+	if err != nil {
+		return err
+	}
+	a.node = a.describe()
+	a.take(found, time.Now())
+	reader, err := a.begin()
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	a.work.Go(func() { a.probes.Run(ctx) })
+	a.work.Go(func() { a.register(ctx) })
+	a.work.Go(func() { a.listen(ctx) })
+	return a.loop(ctx, reader)
+}
+
+func (a *Agent) prepare() error {
+	if err := a.volumes.Prepare(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(a.config.Logs, 0o755); err != nil {
+		return fmt.Errorf("create folder of logs: %w", err)
+	}
+	return nil
+}
+
+// begin starts reading changes and takes in the pods that there are.
+func (a *Agent) begin() (*watchcache.Reader, error) {
+	cache := a.client.Cache()
+	v := cache.View()
+	reader := cache.Read(v.Revision(), resource.Pods.Info, resource.ConfigMaps.Info, resource.Secrets.Info)
+	a.resync(v)
+	if err := a.sweep(); err != nil {
+		reader.Close()
+		return nil, err
+	}
+	return reader, nil
+}
+
+// loop takes in, one at a time, what happens.
+func (a *Agent) loop(ctx context.Context, reader *watchcache.Reader) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		a.timers.fire(now, func(r *record) { a.step(r, now) })
+		if at, ok := a.timers.next(); ok {
+			timer.Reset(time.Until(at))
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+		case take := <-a.inbox:
+			take()
+		case <-reader.Ready():
+			changes, v, err := reader.Poll()
+			if err != nil {
+				a.log.Warn("the agent fell behind the cluster's changes and reads anew", "err", err)
+				reader.Close()
+				if reader, err = a.begin(); err != nil {
+					return err
+				}
+				continue
+			}
+			for _, change := range changes {
+				a.changed(change, v)
+			}
+		}
+	}
+}
+
+// post hands something to the loop; it is dropped when the agent ends.
+func (a *Agent) post(take func()) {
+	select {
+	case a.inbox <- take:
+	case <-a.ctx.Done():
+	}
+}
+
+// ask runs a function in the loop and waits for it.
+func (a *Agent) ask(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case a.inbox <- func() { f(); close(done) }:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// sweep removes folders of pods that neither the API nor the runtime knows.
+func (a *Agent) sweep() error {
+	uids, err := a.volumes.Pods()
+	if err != nil {
+		return err
+	}
+	for _, uid := range uids {
+		if a.pods[uid] == nil {
+			if err := a.volumes.Unmount(uid); err != nil {
+				a.log.Warn("the volumes of a pod that is gone stay", "uid", uid, "err", err)
+			}
+		}
+	}
+	logs, err := filepath.Glob(filepath.Join(a.config.Logs, "*_*_*"))
+	if err != nil {
+		return fmt.Errorf("list logs: %w", err)
+	}
+	for _, dir := range logs {
+		uid := types.UID(dir[lastUnderscore(dir)+1:])
+		if a.pods[uid] == nil {
+			if err := os.RemoveAll(dir); err != nil {
+				a.log.Warn("the logs of a pod that is gone stay", "folder", dir, "err", err)
+			}
+		}
+	}
+	return nil
+}
+
+func lastUnderscore(s string) int {
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] == '_' {
+			return i
+		}
+	}
+	return -1
+}

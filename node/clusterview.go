@@ -1,0 +1,123 @@
+package node
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+	corev1 "k8s.io/api/core/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// clusterView is a Cluster that a view answers.
+type clusterView struct{ v *view.View }
+
+// ConfigMap implements Cluster.
+func (c clusterView) ConfigMap(namespace, name string) (*corev1.ConfigMap, bool) {
+	return view.Get(c.v, resource.ConfigMaps, namespace, name)
+}
+
+// Secret implements Cluster.
+func (c clusterView) Secret(namespace, name string) (*corev1.Secret, bool) {
+	return view.Get(c.v, resource.Secrets, namespace, name)
+}
+
+// Services implements Cluster.
+func (c clusterView) Services(namespace string) []*corev1.Service {
+	return slices.Collect(view.List(c.v, resource.Services, namespace))
+}
+
+// refersTo reports whether a pod's volumes or environment name a ConfigMap or
+// Secret; "" asks for none.
+func refersTo(pod *corev1.Pod, configMap, secret string) bool {
+	is := func(want, name string) bool { return want != "" && want == name }
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if v.ConfigMap != nil && is(configMap, v.ConfigMap.Name) || v.Secret != nil && is(secret, v.Secret.SecretName) {
+			return true
+		}
+		if v.Projected == nil {
+			continue
+		}
+		for _, s := range v.Projected.Sources {
+			if s.ConfigMap != nil && is(configMap, s.ConfigMap.Name) || s.Secret != nil && is(secret, s.Secret.Name) {
+				return true
+			}
+		}
+	}
+	for _, c := range everyContainer(pod) {
+		for _, e := range c.EnvFrom {
+			if e.ConfigMapRef != nil && is(configMap, e.ConfigMapRef.Name) || e.SecretRef != nil && is(secret, e.SecretRef.Name) {
+				return true
+			}
+		}
+		for _, e := range c.Env {
+			if f := e.ValueFrom; f != nil && (f.ConfigMapKeyRef != nil && is(configMap, f.ConfigMapKeyRef.Name) || f.SecretKeyRef != nil && is(secret, f.SecretKeyRef.Name)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pullAuth returns the credentials to try for an image, from the pod's pull
+// secrets: all that match its registry, or none at all.
+func pullAuth(pod *corev1.Pod, image string, cluster Cluster) []*runtimeapi.AuthConfig {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return []*runtimeapi.AuthConfig{nil}
+	}
+	var out []*runtimeapi.AuthConfig
+	for _, ref := range pod.Spec.ImagePullSecrets {
+		if secret, ok := cluster.Secret(pod.Namespace, ref.Name); ok {
+			out = append(out, secretAuth(secret, named)...)
+		}
+	}
+	if len(out) == 0 {
+		return []*runtimeapi.AuthConfig{nil}
+	}
+	return out
+}
+
+func secretAuth(secret *corev1.Secret, image reference.Named) []*runtimeapi.AuthConfig {
+	type entry struct{ Username, Password, Auth, IdentityToken, RegistryToken string }
+	var file struct{ Auths map[string]entry }
+	switch secret.Type {
+	case corev1.SecretTypeDockerConfigJson:
+		if json.Unmarshal(secret.Data[corev1.DockerConfigJsonKey], &file) != nil {
+			return nil
+		}
+	case corev1.SecretTypeDockercfg:
+		if json.Unmarshal(secret.Data[corev1.DockerConfigKey], &file.Auths) != nil {
+			return nil
+		}
+	}
+	var out []*runtimeapi.AuthConfig
+	for server, e := range file.Auths {
+		if !serves(server, image) {
+			continue
+		}
+		if plain, err := base64.StdEncoding.DecodeString(e.Auth); err == nil && e.Username == "" {
+			e.Username, e.Password, _ = strings.Cut(string(plain), ":")
+		}
+		out = append(out, &runtimeapi.AuthConfig{
+			Username: e.Username, Password: e.Password, IdentityToken: e.IdentityToken, RegistryToken: e.RegistryToken,
+		})
+	}
+	return out
+}
+
+// serves reports whether credentials for a server are for an image.
+func serves(server string, image reference.Named) bool {
+	server = strings.TrimPrefix(strings.TrimPrefix(server, "https://"), "http://")
+	server = strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(server, "/"), "/v1"), "/v2")
+	if server == "index.docker.io" {
+		server = "docker.io"
+	}
+	return server == reference.Domain(image) || strings.HasPrefix(image.Name(), server+"/")
+}

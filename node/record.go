@@ -1,0 +1,420 @@
+package node
+
+import (
+	"container/heap"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/node/cri"
+	"github.com/skiff-sh/skiff/node/probe"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+	"github.com/skiff-sh/skiff/watchcache"
+)
+
+// record is what the loop knows of one pod.
+type record struct {
+	uid      types.UID
+	pod      *corev1.Pod // shared with the view: not to be changed
+	gone     bool
+	admitted bool
+	seen     Observed
+	state    State
+	writer   statusWriter
+
+	due   time.Time // of the next step; zero for none
+	index int       // among the timers; -1 for none
+	// refresh is when the volumes' tokens are to be renewed.
+	refresh    time.Time
+	refreshing bool
+	stale      bool // volumes are to be refreshed again
+	// waiters are closed when the container run ends: readers of its log wait.
+	waiters map[string][]chan struct{}
+}
+
+func (a *Agent) record(uid types.UID, pod *corev1.Pod) *record {
+	r := a.pods[uid]
+	if r == nil {
+		r = &record{uid: uid, index: -1, pod: pod}
+		r.seen.Probes = map[string]Probed{}
+		a.pods[uid] = r
+	}
+	return r
+}
+
+// take builds records from what the runtime runs.
+func (a *Agent) take(found []cri.Pod, now time.Time) {
+	for _, p := range found {
+		meta := p.Sandbox.Metadata
+		if meta.GetUid() == "" {
+			continue
+		}
+		r := a.record(types.UID(meta.GetUid()), stray(p.Sandbox, p.Containers))
+		r.gone = true // until the API is found to have it
+		r.admitted = true
+		a.merge(r, p.Sandbox, p.Containers)
+	}
+}
+
+// stray makes up a pod for what is found in the runtime.
+func stray(s *runtimeapi.PodSandboxStatus, containers []*runtimeapi.ContainerStatus) *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Name: s.Metadata.GetName(), Namespace: s.Metadata.GetNamespace(), UID: types.UID(s.Metadata.GetUid()),
+	}}
+	for _, c := range containers {
+		for _, name := range []string{deletionGraceAnnotation, podGraceAnnotation} {
+			if n, err := strconv.ParseInt(c.Annotations[name], 10, 64); err == nil {
+				pod.DeletionGracePeriodSeconds = &n
+				return pod
+			}
+		}
+	}
+	return pod
+}
+
+// merge adds what the runtime says of a pod to its record.
+func (a *Agent) merge(r *record, sandbox *runtimeapi.PodSandboxStatus, containers []*runtimeapi.ContainerStatus) {
+	if sandbox == nil {
+		return
+	}
+	r.seen.MergeSandbox(SandboxOf(sandbox))
+	for _, c := range containers {
+		a.mergeContainer(r, ContainerOf(sandbox.Id, c))
+	}
+}
+
+func (a *Agent) mergeContainer(r *record, c Container) {
+	if old := r.seen.container(c.ID); c.State == Exited && (old == nil || old.State != Exited) && c.Message == "" {
+		c.Message = a.lastWords(&c)
+	}
+	r.seen.MergeContainer(c)
+	if c.State >= Exited {
+		a.probes.Remove(c.ID)
+		delete(r.seen.Probes, c.ID)
+		r.release(c.ID)
+	}
+}
+
+// release lets those go on that wait for a container run to end.
+func (r *record) release(id string) {
+	for _, done := range r.waiters[id] {
+		close(done)
+	}
+	delete(r.waiters, id)
+}
+
+// resync takes in all pods of the view, as at the start.
+func (a *Agent) resync(v *view.View) {
+	now := time.Now()
+	present := map[types.UID]bool{}
+	for pod := range view.By(v, resource.Pods, resource.PodNodeIndex, a.config.Name) {
+		present[pod.UID] = true
+		a.put(pod)
+	}
+	for uid, r := range a.pods {
+		if !present[uid] {
+			r.gone = true
+		}
+	}
+	// The oldest first: they were admitted before.
+	for _, r := range slices.SortedFunc(maps.Values(a.pods), func(x, y *record) int {
+		return x.pod.CreationTimestamp.Compare(y.pod.CreationTimestamp.Time)
+	}) {
+		a.step(r, now)
+	}
+}
+
+// put takes in a pod of the API.
+func (a *Agent) put(pod *corev1.Pod) *record {
+	r := a.record(pod.UID, pod)
+	first := r.pod != pod && r.gone && len(r.state.Containers) == 0 || r.writer.base == nil
+	told := r.pod
+	r.pod, r.gone = pod, false
+	a.byName[view.KeyOf(pod)] = pod.UID
+	if first {
+		a.recall(r)
+	}
+	r.writer.observe(pod)
+	if !maps.Equal(told.Labels, pod.Labels) || !maps.Equal(told.Annotations, pod.Annotations) {
+		a.refresh(r) // the downward API tells of these
+	}
+	return r
+}
+
+// recall takes over from the API what probes had found before a restart.
+func (a *Agent) recall(r *record) {
+	for i := range r.seen.Containers {
+		c := &r.seen.Containers[i]
+		st := statusOf(&r.pod.Status, c.Name)
+		if c.State == Running && st != nil && st.ContainerID == containerIDPrefix+c.ID {
+			r.seen.Probes[c.ID] = Probed{Started: st.Started != nil && *st.Started, Ready: st.Ready}
+		}
+	}
+}
+
+// changed takes in a change of the cluster.
+func (a *Agent) changed(change watchcache.Change, v *view.View) {
+	now := time.Now()
+	switch obj := change.Entry().Object.(type) {
+	case *corev1.Pod:
+		if change.Old != nil {
+			a.left(change.Old.Object.(*corev1.Pod), change.New, now)
+		}
+		if change.New != nil && obj.Spec.NodeName == a.config.Name {
+			a.step(a.put(obj), now)
+		}
+	case *corev1.ConfigMap:
+		a.follow(obj, func(pod *corev1.Pod) bool { return refersTo(pod, obj.Name, "") }, now)
+	case *corev1.Secret:
+		a.follow(obj, func(pod *corev1.Pod) bool { return refersTo(pod, "", obj.Name) }, now)
+	}
+}
+
+// left takes in that a pod is gone from the API, or has made way for another of
+// its name.
+func (a *Agent) left(old *corev1.Pod, next *view.Entry, now time.Time) {
+	if next != nil && next.Object.GetUID() == old.UID {
+		return
+	}
+	r := a.pods[old.UID]
+	if r == nil {
+		return
+	}
+	r.gone = true
+	a.step(r, now)
+}
+
+// follow lets the pods that refer to a changed object know.
+func (a *Agent) follow(obj resource.Object, refers func(*corev1.Pod) bool, now time.Time) {
+	for _, r := range a.pods {
+		if r.gone || r.pod.Namespace != obj.GetNamespace() || !refers(r.pod) {
+			continue
+		}
+		r.state = Retry(r.state)
+		a.step(r, now)
+		a.refresh(r)
+	}
+}
+
+// step decides about a pod and begins what is decided.
+func (a *Agent) step(r *record, now time.Time) {
+	a.admit(r)
+	if !r.refresh.IsZero() && !now.Before(r.refresh) {
+		a.refresh(r)
+	}
+	in := Input{Pod: r.pod, Gone: r.gone, Seen: &r.seen, HostIPs: a.config.Addresses, Now: now}
+	var d Decision
+	r.state, d = Step(in, r.state)
+	for _, e := range d.Events {
+		a.tell(r.pod, e)
+	}
+	for _, action := range d.Actions {
+		a.begin1(r, action)
+	}
+	a.probe(r)
+	if r.refresh.After(now) && (d.Wake.IsZero() || r.refresh.Before(d.Wake)) && !r.state.Cleaned {
+		d.Wake = r.refresh
+	}
+	a.timers.set(r, d.Wake)
+	if d.Forget {
+		a.forget(r)
+		return
+	}
+	if !r.gone {
+		a.write(r, d.Status)
+	}
+}
+
+// admit decides once whether the node takes a pod.
+func (a *Agent) admit(r *record) {
+	if r.admitted {
+		return
+	}
+	r.admitted = true
+	if r.gone || ended(r.pod.Status.Phase) || r.pod.DeletionTimestamp != nil {
+		return
+	}
+	var others []*corev1.Pod
+	for _, o := range a.pods {
+		if o != r && o.admitted && o.state.Refused == nil && !ended(o.state.Status.Phase) && !ended(o.pod.Status.Phase) {
+			others = append(others, o.pod)
+		}
+	}
+	node := a.node
+	if n, ok := view.Get(a.client.Cache().View(), resource.Nodes, "", a.config.Name); ok {
+		node = n
+		if len(n.Status.Allocatable) == 0 {
+			node = n.DeepCopy()
+			node.Status = a.node.Status
+		}
+	}
+	r.state.Refused = Admit(r.pod, others, node)
+	if no := r.state.Refused; no != nil {
+		a.tell(r.pod, Event{Warning: true, Reason: no.Reason, Message: no.Message})
+	}
+}
+
+// probe begins the probes of containers that run, and hushes those of pods that
+// end.
+func (a *Agent) probe(r *record) {
+	for i := range r.seen.Containers {
+		c := &r.seen.Containers[i]
+		if c.State != Running {
+			continue
+		}
+		if r.pod.DeletionTimestamp != nil || r.gone || !r.state.Ending.IsZero() {
+			a.probes.Quiet(c.ID)
+			continue
+		}
+		spec := containerNamed(r.pod, c.Name)
+		if spec == nil || spec.StartupProbe == nil && spec.LivenessProbe == nil && spec.ReadinessProbe == nil {
+			continue
+		}
+		known := r.seen.Probes[c.ID]
+		a.probes.Add(probe.Target{
+			ID: c.ID, Owner: string(r.uid), IP: first(a.podIPs(r)), Container: spec, Started: c.Started,
+		}, known.Started, known.Ready)
+	}
+}
+
+func (a *Agent) podIPs(r *record) []string {
+	if r.pod.Spec.HostNetwork {
+		return a.config.Addresses
+	}
+	if len(r.seen.Sandboxes) > 0 {
+		return r.seen.Sandboxes[0].IPs
+	}
+	return nil
+}
+
+// probed takes in what a probe found; it runs in the prober's goroutines.
+func (a *Agent) probed(report probe.Report) {
+	a.post(func() {
+		r := a.pods[types.UID(report.Owner)]
+		if r == nil {
+			return
+		}
+		c := r.seen.container(report.ID)
+		if c == nil || c.State != Running {
+			return
+		}
+		if !report.Healthy {
+			kinds := map[probe.Kind]string{probe.Startup: "Startup", probe.Liveness: "Liveness", probe.Readiness: "Readiness"}
+			a.tell(r.pod, Event{Warning: true, Container: c.Name, Reason: "Unhealthy", Message: kinds[report.Kind] + " probe failed: " + report.Message})
+		}
+		if !report.Changed {
+			return
+		}
+		p := r.seen.Probes[c.ID]
+		switch {
+		case report.Kind == probe.Readiness:
+			p.Ready, p.Started = report.Healthy, true
+		case report.Healthy:
+			p.Started = true
+		default:
+			p.Failed = string(report.Kind)
+		}
+		r.seen.Probes[c.ID] = p
+		a.step(r, time.Now())
+	})
+}
+
+// tell records an event about a pod.
+func (a *Agent) tell(pod *corev1.Pod, e Event) {
+	if pod.ResourceVersion == "" {
+		return // made up: the API never knew it, or does no longer
+	}
+	note := event.Note{About: pod, Kind: resource.Pods.Info, Warning: e.Warning, Reason: e.Reason, Message: e.Message}
+	if e.Container != "" {
+		list := "containers"
+		switch {
+		case isInit(pod, e.Container):
+			list = "initContainers"
+		case isEphemeral(pod, e.Container):
+			list = "ephemeralContainers"
+		}
+		note.Path = "spec." + list + "{" + e.Container + "}"
+	}
+	a.events.Record(note)
+}
+
+// forget drops a pod of which nothing is left.
+func (a *Agent) forget(r *record) {
+	for i := range r.seen.Containers {
+		a.probes.Remove(r.seen.Containers[i].ID)
+	}
+	for id := range r.waiters {
+		r.release(id)
+	}
+	a.timers.set(r, time.Time{})
+	delete(a.pods, r.uid)
+	if key := view.KeyOf(r.pod); a.byName[key] == r.uid {
+		delete(a.byName, key)
+	}
+	a.tokens.forget(r.uid)
+	if err := os.RemoveAll(LogFolder(a.config.Logs, r.pod)); err != nil {
+		a.log.Warn("the logs of a pod that is gone stay", "pod", view.KeyOf(r.pod), "err", err)
+	}
+}
+
+// timers is a heap of records by the time of their next step.
+type timers struct{ heap recordHeap }
+
+type recordHeap []*record
+
+func (h recordHeap) Len() int           { return len(h) }
+func (h recordHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h recordHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i]; h[i].index, h[j].index = i, j }
+
+// Push is for package heap.
+func (h *recordHeap) Push(x any) { r := x.(*record); r.index = len(*h); *h = append(*h, r) }
+
+// Pop is for package heap.
+func (h *recordHeap) Pop() any {
+	old := *h
+	r := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h, r.index = old[:len(old)-1], -1
+	return r
+}
+
+// set asks for a step of r at a time, or for none.
+func (t *timers) set(r *record, at time.Time) {
+	r.due = at
+	switch {
+	case at.IsZero() && r.index >= 0:
+		heap.Remove(&t.heap, r.index)
+	case at.IsZero():
+	case r.index >= 0:
+		heap.Fix(&t.heap, r.index)
+	default:
+		heap.Push(&t.heap, r)
+	}
+}
+
+func (t *timers) next() (time.Time, bool) {
+	if len(t.heap) == 0 {
+		return time.Time{}, false
+	}
+	return t.heap[0].due, true
+}
+
+// fire calls f once for every record that is due. f may set timers.
+func (t *timers) fire(now time.Time, f func(*record)) {
+	var due []*record
+	for len(t.heap) > 0 && !t.heap[0].due.After(now) {
+		due = append(due, heap.Pop(&t.heap).(*record))
+	}
+	for _, r := range due {
+		f(r)
+	}
+}

@@ -1,0 +1,193 @@
+package proxy
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// DefaultMasqueradeMark is the bit of the packet mark that asks for
+// masquerading, unless Config says otherwise. It is upstream's.
+const DefaultMasqueradeMark = 0x4000
+
+// Config is what the ruleset depends on besides services and pods.
+type Config struct {
+	Node string // name of this node: endpoints on it are local
+	Zone string // its topology.kubernetes.io/zone; empty if unknown
+	// NodeIPs answer node ports. The families of all these addresses and
+	// ranges together are the families that get a table.
+	NodeIPs []netip.Addr
+	// PodCIDRs are all pod addresses of the cluster: clients elsewhere that use
+	// a cluster address are masqueraded, and so are pods that leave the ranges.
+	PodCIDRs []netip.Prefix
+	// NoMasquerade are further ranges that pods reach with their own address.
+	NoMasquerade []netip.Prefix
+	// AllowExternalIPs serves spec.externalIPs. They let whoever may create a
+	// service take over any address, so the default is to refuse them.
+	AllowExternalIPs bool
+	// Loopback serves host ports on 127.0.0.1 too; needs route_localnet.
+	Loopback bool
+	// MasqueradeMark is one bit of the packet mark; 0 means DefaultMasqueradeMark.
+	MasqueradeMark uint32
+}
+
+func (c Config) mark() uint32 {
+	if c.MasqueradeMark == 0 {
+		return DefaultMasqueradeMark
+	}
+	return c.MasqueradeMark
+}
+
+// Families lists the families that the configuration speaks of.
+func (c Config) Families() []Family {
+	has := map[Family]bool{}
+	for _, a := range c.NodeIPs {
+		has[FamilyOf(a)] = true
+	}
+	for _, p := range c.PodCIDRs {
+		has[FamilyOf(p.Addr())] = true
+	}
+	var out []Family
+	for _, f := range []Family{IPv4, IPv6} {
+		if has[f] {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Input is the whole of what a node's ruleset is made from.
+type Input struct {
+	Config
+	Services []*corev1.Service
+	Slices   []*discoveryv1.EndpointSlice
+	Pods     []*corev1.Pod // those on this node; others are ignored
+}
+
+// Plan makes the ruleset for an input from nothing. A Book gives the same
+// ruleset step by step.
+func Plan(in Input) Ruleset {
+	b, _ := NewBook(in.Config)
+	slices := map[string][]*discoveryv1.EndpointSlice{}
+	for _, s := range in.Slices {
+		key := s.Namespace + "/" + s.Labels[discoveryv1.LabelServiceName]
+		slices[key] = append(slices[key], s)
+	}
+	for _, s := range in.Services {
+		b.SetService(s, slices[s.Namespace+"/"+s.Name])
+	}
+	for _, p := range in.Pods {
+		b.SetPod(p)
+	}
+	return b.Ruleset()
+}
+
+// Part is what one owner (a service, a pod, the node) adds to the ruleset.
+type Part struct {
+	Elements []Element
+	Shapes   map[shapeRef]struct{}
+}
+
+type shapeRef struct {
+	Family Family
+	Shape  Shape
+}
+
+func (p *Part) add(f Family, set, key string, v Value) {
+	p.Elements = append(p.Elements, Element{Ref{f, set, key}, v})
+}
+
+func (p *Part) verdict(f Family, set, key string, s Shape) {
+	if p.Shapes == nil {
+		p.Shapes = map[shapeRef]struct{}{}
+	}
+	p.Shapes[shapeRef{f, s}] = struct{}{}
+	p.add(f, set, key, Value{Goto: s.Name()})
+}
+
+// nodePart are the elements that follow from the configuration.
+func nodePart(c Config) Part {
+	var p Part
+	noMasq := append(append([]netip.Prefix{}, c.PodCIDRs...), c.NoMasquerade...)
+	for _, f := range c.Families() {
+		noMasq = append(noMasq, multicast(f))
+	}
+	for _, set := range []struct {
+		name   string
+		ranges []netip.Prefix
+	}{{SetPodCIDRs, c.PodCIDRs}, {SetNoMasquerade, noMasq}} {
+		for _, r := range disjoint(set.ranges) {
+			p.add(FamilyOf(r.Addr()), set.name, string(appendAddr(nil, r.Addr())),
+				Value{End: string(appendAddr(nil, lastAddr(r)))})
+		}
+	}
+	return p
+}
+
+func multicast(f Family) netip.Prefix {
+	if f == IPv6 {
+		return netip.MustParsePrefix("ff00::/8")
+	}
+	return netip.MustParsePrefix("224.0.0.0/4")
+}
+
+// podPart are the host ports of a pod on this node.
+func podPart(c Config, pod *corev1.Pod) Part {
+	var p Part
+	if pod.Spec.NodeName != c.Node || pod.Spec.HostNetwork ||
+		pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return p
+	}
+	for _, ip := range pod.Status.PodIPs {
+		addr, err := netip.ParseAddr(ip.IP)
+		if err != nil {
+			continue
+		}
+		n := len(p.Elements)
+		for _, port := range hostPorts(pod) {
+			p.hostPort(addr, port)
+		}
+		if len(p.Elements) > n {
+			self := string(appendAddr(appendAddr(nil, addr), addr))
+			p.add(FamilyOf(addr), SetHairpin, self, Value{})
+		}
+	}
+	return p
+}
+
+// hostPorts lists the host ports of containers that run with the pod: main
+// containers and restartable init containers.
+func hostPorts(pod *corev1.Pod) []corev1.ContainerPort {
+	var out []corev1.ContainerPort
+	collect := func(ports []corev1.ContainerPort) {
+		for _, p := range ports {
+			if p.HostPort > 0 && protoNumber(p.Protocol) != 0 {
+				out = append(out, p)
+			}
+		}
+	}
+	for i := range pod.Spec.InitContainers {
+		ic := &pod.Spec.InitContainers[i]
+		if ic.RestartPolicy != nil && *ic.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			collect(ic.Ports)
+		}
+	}
+	for i := range pod.Spec.Containers {
+		collect(pod.Spec.Containers[i].Ports)
+	}
+	return out
+}
+
+func (p *Part) hostPort(pod netip.Addr, port corev1.ContainerPort) {
+	f, proto := FamilyOf(pod), protoNumber(port.Protocol)
+	v := Value{Data: targetData(netip.AddrPortFrom(pod, uint16(port.ContainerPort)))}
+	host, err := netip.ParseAddr(port.HostIP)
+	if err != nil || host.IsUnspecified() {
+		p.add(f, SetHostPorts, nodePortKey(proto, uint16(port.HostPort)), v)
+		return
+	}
+	if FamilyOf(host) == f {
+		p.add(f, SetHostPortIPs, vipKey(host, proto, uint16(port.HostPort)), v)
+	}
+}

@@ -1,0 +1,28 @@
+package plugin
+
+import "github.com/skiff-sh/skiff/scheduler/snapshot"
+
+// NodeName holds a pod to the node that it names. Such pods need no scheduler;
+// the filter is there for questions of what would fit where.
+func NodeName() Filter {
+	rejected := []Reason{"node(s) didn't match the requested node name"}
+	return Filter{
+		Name:  "NodeName",
+		Wakes: snapshot.NodeAdded,
+		For: func(pod *snapshot.Pod, _ *snapshot.Snapshot) Check {
+			name := pod.Object.Spec.NodeName
+			if name == "" {
+				return Check{}
+			}
+			return Check{
+				Only: []string{name},
+				Reject: func(n *snapshot.Node) []Reason {
+					if n.Name != name {
+						return rejected
+					}
+					return nil
+				},
+			}
+		},
+	}
+}
