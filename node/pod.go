@@ -269,8 +269,8 @@ func (s *stepper) sandbox() *Sandbox {
 	if newest != nil && s.endedWithSandbox() {
 		return nil
 	}
-	if newest != nil && !s.stopped(newest) {
-		return nil
+	if newest != nil && (s.settingUp() || !s.stopped(newest)) {
+		return nil // what is being started in the old one must first be known
 	}
 	s.images()
 	if s.retry(&s.state.Sandbox) && !s.state.Busy[string(CreateSandbox)] {
@@ -316,6 +316,11 @@ func (s *stepper) stopped(old *Sandbox) bool {
 	if _, told := s.state.Killed[old.ID]; !told {
 		s.state.Killed[old.ID] = 0
 		s.do(Action{Do: StopSandbox, ID: old.ID})
+	}
+	for i := range s.Seen.Containers {
+		if c := &s.Seen.Containers[i]; c.Sandbox == old.ID && c.State == Running {
+			return false
+		}
 	}
 	return !s.state.Busy[Action{Do: StopSandbox, ID: old.ID}.Key()]
 }
