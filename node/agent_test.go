@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -360,4 +361,27 @@ func (w *world) criStart(p *corev1.Pod) (string, time.Duration) {
 		w.t.Error(err)
 	}
 	return sandbox, time.Since(began)
+}
+
+// TestRuntimeDies kills containerd: the pods go on, and what happened to them
+// meanwhile is seen when it is back.
+func TestRuntimeDies(t *testing.T) {
+	w := newWorld(t)
+	w.create(served("stays"))
+	w.create(served("crashes"))
+	stays := w.untilPod("stays", "is ready", ready)
+	crashes := w.untilPod("crashes", "is ready", ready)
+	if err := syscall.Kill(w.runtime.Process().PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	http.Get("http://" + crashes.Status.PodIP + ":8080/exit")
+	if code, _ := w.fetch(stays, "/"); code != http.StatusOK {
+		t.Errorf("the pod answers %d while the runtime is gone", code)
+	}
+	w.untilPod("crashes", "is restarted", restarted(1))
+	if p := w.get("stays"); p.Status.ContainerStatuses[0].ContainerID != stays.Status.ContainerStatuses[0].ContainerID || !ready(p) {
+		t.Errorf("a pod was touched: %+v", p.Status.ContainerStatuses)
+	}
+	w.delete("crashes")
+	w.leavesNothing(string(crashes.UID))
 }
