@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -298,6 +299,7 @@ func (w *world) criAlone(p *corev1.Pod, i int) time.Duration {
 func TestManyAtOnce(t *testing.T) {
 	w := newWorld(t)
 	const count = 30
+	before := heap()
 	began := time.Now()
 	for i := range count {
 		w.create(pod(fmt.Sprintf("many-%d", i), "pause"))
@@ -312,6 +314,7 @@ func TestManyAtOnce(t *testing.T) {
 		return n == count
 	})
 	agent := time.Since(began)
+	t.Logf("memory for each pod, the test's cluster included: %d KiB", (heap()-before)/count/1024)
 	bare := w.get("many-0")
 	for i := range count {
 		w.delete(fmt.Sprintf("many-%d", i))
@@ -384,4 +387,12 @@ func TestRuntimeDies(t *testing.T) {
 	}
 	w.delete("crashes")
 	w.leavesNothing(string(crashes.UID))
+}
+
+// heap returns the bytes in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
