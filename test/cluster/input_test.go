@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -13,9 +15,14 @@ import (
 // wrong and what to do, on one line if it can, and never shows a stack.
 func TestBadInput(t *testing.T) {
 	dir := t.TempDir()
-	data := filepath.Join(dir, "data")
-	name := []string{"--name", "e2e-bad", "--data-dir", data}
-	alone := append([]string{"server", "--no-node", "--listen", "127.0.0.1:0"}, name...)
+	// on is a command on a data directory that does not exist yet.
+	n := 0
+	on := func(command string, args ...string) []string {
+		n++
+		data := filepath.Join(dir, "data"+strconv.Itoa(n))
+		return slices.Concat(strings.Fields(command), []string{"--name", "e2e-bad", "--data-dir", data}, args)
+	}
+	const alone = "server --no-node --listen 127.0.0.1:0"
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -32,24 +39,24 @@ func TestBadInput(t *testing.T) {
 		{"unknown flag", nil, []string{"up", "--lisen", "x"}, []string{"unknown flag: --lisen", "skiff up --help"}},
 		{"argument too many", nil, []string{"up", "now"}, []string{`"now"`, "skiff up"}},
 		{"duration", nil, []string{"up", "--timeout", "soon"}, []string{"--timeout", `"soon"`}},
-		{"log level", nil, append(alone, "--log-level", "loud"), []string{`--log-level "loud"`, "debug"}},
+		{"log level", nil, on(alone, "--log-level", "loud"), []string{`--log-level "loud"`, "debug"}},
 		{"output", nil, []string{"status", "-o", "xml"}, []string{`--output "xml"`, "json"}},
 		{"cluster name", nil, []string{"up", "--name", "My_Cluster"}, []string{`cluster name "My_Cluster"`, "lower-case"}},
 		{"unknown cluster's config", nil, []string{"kubeconfig", "--name", "e2e-none"}, []string{`"e2e-none"`, "skiff up"}},
 		{"unknown cluster's token", nil, []string{"token", "--name", "e2e-none"}, []string{`e2e-none`, "skiff up"}},
 		{"unknown cluster's images", nil, []string{"image", "list", "--name", "e2e-none"}, []string{`e2e-none`, "skiff up"}},
 		{"load into unknown cluster", nil, []string{"image", "load", "--name", "e2e-none", skiff}, []string{`e2e-none`, "skiff up"}},
-		{"not an address", nil, append(alone, "--listen", "localhost"), []string{`--listen "localhost"`, "0.0.0.0:6443"}},
-		{"port too large", nil, append(alone, "--listen", "127.0.0.1:70000"), []string{`127.0.0.1:70000`, "65535"}},
-		{"port in use", nil, append(alone, "--listen", busy.Addr().String()), []string{"--listen " + busy.Addr().String(), "in use", "choose another"}},
-		{"port in use, in the background", nil, append([]string{"up", "--listen", busy.Addr().String()}, name...), []string{busy.Addr().String(), "in use"}},
-		{"no range", nil, append(alone, "--service-cidr", "10.0.0.1"), []string{`--service-cidr "10.0.0.1"`, "10.100.0.0/16"}},
-		{"range too small", nil, append(alone, "--service-cidr", "10.0.0.0/31"), []string{`--service-cidr`, `10.0.0.0/31`}},
-		{"ranges overlap", nil, append([]string{"up", "--pod-cidr", "10.96.1.0/24"}, name...), []string{"--pod-cidr 10.96.1.0/24", "--service-cidr 10.96.0.0/16"}},
-		{"node name", nil, append([]string{"up", "--node-name", "Big Node"}, name...), []string{`--node-name "Big Node"`, "lowercase"}},
-		{"runtime missing", []string{"SKIFF_RUNTIME=" + dir}, append([]string{"up"}, name...), []string{dir, "make", "SKIFF_RUNTIME"}},
-		{"agent without server", nil, []string{"agent", "--data-dir", data}, []string{"--server"}},
-		{"agent with a broken token", nil, []string{"agent", "--data-dir", data, "--server", "https://127.0.0.1:1", "--token", "x"}, []string{"--token"}},
+		{"not an address", nil, on(alone, "--listen", "localhost"), []string{`--listen "localhost"`, "0.0.0.0:6443"}},
+		{"port too large", nil, on(alone, "--listen", "127.0.0.1:70000"), []string{`127.0.0.1:70000`, "65535"}},
+		{"port in use", nil, on(alone, "--listen", busy.Addr().String()), []string{"--listen " + busy.Addr().String(), "in use", "choose another"}},
+		{"port in use, in the background", nil, on("up", "--listen", busy.Addr().String()), []string{busy.Addr().String(), "in use"}},
+		{"no range", nil, on(alone, "--service-cidr", "10.0.0.1"), []string{`--service-cidr "10.0.0.1"`, "10.100.0.0/16"}},
+		{"range too small", nil, on(alone, "--service-cidr", "10.0.0.0/31"), []string{`--service-cidr`, `10.0.0.0/31`}},
+		{"ranges overlap", nil, on("up", "--pod-cidr", "10.96.1.0/24"), []string{"--pod-cidr 10.96.1.0/24", "--service-cidr 10.96.0.0/16"}},
+		{"node name", nil, on("up", "--node-name", "Big Node"), []string{`--node-name "Big Node"`, "lowercase"}},
+		{"runtime missing", []string{"SKIFF_RUNTIME=" + dir}, on("up"), []string{dir, "make", "SKIFF_RUNTIME"}},
+		{"agent without server", nil, []string{"agent", "--data-dir", dir + "/agent"}, []string{"--server"}},
+		{"agent with a broken token", nil, []string{"agent", "--data-dir", dir + "/agent", "--server", "https://127.0.0.1:1", "--token", "x"}, []string{"--token"}},
 		{"settings missing", nil, []string{"server", "--settings", filepath.Join(dir, "none")}, []string{"--settings " + filepath.Join(dir, "none"), "skiff up"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { refuses(t, c.env, c.want, append([]string{skiff}, c.args...)...) })
@@ -107,7 +114,9 @@ func TestBadDirectory(t *testing.T) {
 		c.skiff(t, "down")
 		return c
 	}
-	up := func(c cluster) []string { return []string{skiff, "up", "--no-node", "--name", c.name, "--data-dir", c.dir} }
+	up := func(c cluster) []string {
+		return []string{skiff, "up", "--no-node", "--name", c.name, "--data-dir", c.dir}
+	}
 	database := func(c cluster) string { return filepath.Join(c.dir, "etcd", "member", "snap", "db") }
 
 	t.Run("store cut short", func(t *testing.T) {
