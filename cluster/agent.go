@@ -31,7 +31,7 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := listenAddress("--node-listen", config.NodeListen); err != nil {
+	if err := nodeListenAddress(config.NodeListen); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(config.DataDir, 0o711); err != nil {
