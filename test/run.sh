@@ -13,21 +13,6 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export GOFLAGS=${GOFLAGS:-"-buildvcs=false"}
 
-# need PROGRAM PACKAGE: a Debian package is installed only if its program is
-# missing.
-need() {
-  command -v "$1" >/dev/null && return
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "test/run.sh: the program $1 is missing: install it (Debian: $2)" >&2
-    exit 1
-  fi
-  echo "installing $2"
-  if ! { apt-get install -y "$2" || { apt-get update && apt-get install -y "$2"; }; } >"$log" 2>&1; then
-    cat "$log" >&2
-    exit 1
-  fi
-}
-
 # step NAME COMMAND...: one line if it succeeds, everything if not.
 step() {
   local name=$1 began=$SECONDS
@@ -65,9 +50,7 @@ packages() {
   fi
 }
 
-need diff diffutils
-need curl curl
-need setpriv util-linux
+test/setup.sh || exit 1
 
 if [ $# -gt 0 ]; then
   packages . "$@"
