@@ -30,7 +30,9 @@ down:
 	@$(BIN)/skiff down --purge
 
 # Everything that CI runs, those on a real cluster included.
-test: build images
+test:
+	@test/setup.sh
+	@$(MAKE) --no-print-directory images
 	@test/run.sh
 
 lint:

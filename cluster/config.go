@@ -89,7 +89,7 @@ func (c *Config) Validate() error {
 	if !c.Node {
 		return errors.Join(errs...)
 	}
-	errs = append(errs, listenAddress("--node-listen", c.NodeListen))
+	errs = append(errs, nodeListenAddress(c.NodeListen))
 	if problems := validation.IsDNS1123Subdomain(c.NodeName); len(problems) > 0 {
 		errs = append(errs, fmt.Errorf("--node-name %q: %s", c.NodeName, strings.Join(problems, "; ")))
 	}
@@ -100,6 +100,15 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--pod-cidr %q: must be a range such as %s", c.PodCIDR, defaultPodCIDR))
 	}
 	return errors.Join(errs...)
+}
+
+// nodeListenAddress: the API server reaches the agent at the node's address,
+// even where both are one process.
+func nodeListenAddress(value string) error {
+	if a, err := netip.ParseAddrPort(value); err == nil && a.Addr().IsLoopback() {
+		return fmt.Errorf("--node-listen %q: the API server reaches the agent at the node's own address: listen there, or on all as %s", value, defaultNodeListen)
+	}
+	return listenAddress("--node-listen", value)
 }
 
 func listenAddress(flag, value string) error {

@@ -248,6 +248,7 @@ func (s *server) serveHTTP(token JoinToken) (stop func()) {
 	srv := &http.Server{
 		Handler:           mux,
 		TLSConfig:         s.id.serverTLS(s.id.server),
+		ConnContext:       authn.WithConnection,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

@@ -6,9 +6,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -64,7 +66,7 @@ type Authenticator struct {
 // Authenticate returns the user of r.
 func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		if user, ok := a.certificate(r.TLS.PeerCertificates); ok {
+		if user, ok := a.byConnection(r); ok {
 			return user, nil
 		}
 	}
@@ -87,6 +89,41 @@ func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
 		return User{}, ErrUnauthorized
 	}
 	return User{Name: Anonymous, Groups: []string{Unauthenticated}}, nil
+}
+
+// connection remembers whom a connection's certificate names: checking a chain
+// costs more than the rest of a small request.
+type connection struct {
+	mu    sync.Mutex
+	user  User
+	ok    bool
+	until time.Time
+}
+
+type connectionKey struct{}
+
+// recheck is how long a connection's user is trusted without looking at the
+// certificate again.
+const recheck = time.Minute
+
+// WithConnection is for http.Server's ConnContext.
+func WithConnection(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, &connection{})
+}
+
+// byConnection is certificate, once a while for each connection.
+func (a *Authenticator) byConnection(r *http.Request) (User, bool) {
+	c, ok := r.Context().Value(connectionKey{}).(*connection)
+	if !ok {
+		return a.certificate(r.TLS.PeerCertificates)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := a.Now(); now.After(c.until) {
+		c.user, c.ok = a.certificate(r.TLS.PeerCertificates)
+		c.until = now.Add(recheck)
+	}
+	return c.user, c.ok
 }
 
 // certificate returns the user that a verified client certificate names: its

@@ -218,6 +218,7 @@ func is(t *testing.T, got, want string) {
 type follow struct {
 	lines chan string
 	seen  []string
+	done  chan error
 }
 
 // start begins a call that goes on until the test ends.
@@ -229,10 +230,10 @@ func (u user) start(t *testing.T, args ...string) *follow {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	f := &follow{lines: make(chan string, 1000)}
+	f := &follow{lines: make(chan string, 1000), done: make(chan error, 1)}
 	go scan(reader, f.lines)
 	go func() {
-		_ = cmd.Wait() // its end, by our hand or its own, ends the lines
+		f.done <- cmd.Wait()
 		_ = writer.Close()
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
@@ -276,5 +277,13 @@ func (f *follow) until(t *testing.T, want string) string {
 		case <-timeout:
 			t.Fatalf("no %q within %s; it printed:\n%s", want, patience, strings.Join(f.seen, "\n"))
 		}
+	}
+}
+
+// end waits until the call ends by itself, which must be well.
+func (f *follow) end(t *testing.T) {
+	t.Helper()
+	if err := <-f.done; err != nil {
+		t.Errorf("it ended with %v", err)
 	}
 }
