@@ -196,7 +196,7 @@ func (b *bench) startLimit(first any, args ...string) (*limiter, error) {
 func (l *limiter) answer(into any) error {
 	text, err := l.answers.ReadBytes('\n')
 	if err != nil {
-		return fmt.Errorf("measure a limit: %s", lastLines(l.process.log, 2))
+		return fmt.Errorf("measure a limit: %s", lastWords(l.process.log))
 	}
 	return json.Unmarshal(text, into)
 }

@@ -96,8 +96,9 @@ func runBench() error {
 		return err
 	}
 	defer b.end()
+	signal.Ignore(syscall.SIGPIPE) // nobody may read to the end, and all is to be cleaned up all the same
 	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-interrupted
 		b.end()

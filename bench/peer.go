@@ -62,7 +62,7 @@ func (b *bench) startUpstream() (*target, error) {
 		return nil, err
 	}
 	u := &upstreamRun{bin: bin, dir: filepath.Join(b.scratch, "upstream"), target: &target{}}
-	u.target.stop = u.stop
+	u.target.stop, u.target.died = u.stop, u.died
 	if err := u.start(); err != nil {
 		u.stop()
 		return nil, fmt.Errorf("start upstream: %w", err)

@@ -64,19 +64,26 @@ func (p *process) stop() {
 func (p *process) died() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("%s has ended: %s", filepath.Base(p.cmd.Path), lastLines(p.log, 2))
+		return fmt.Errorf("%s has ended (%s): %s", filepath.Base(p.cmd.Path), p.cmd.ProcessState, lastWords(p.log))
 	default:
 		return nil
 	}
 }
 
-func lastLines(file string, n int) string {
+// lastWords is what a program said at its end: its last lines, or the first of a
+// crash, which ends with pages of stacks.
+func lastWords(file string) string {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], " / ")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "SIG") {
+			return strings.Join(lines[i:min(len(lines), i+12)], " / ")
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-2):], " / ")
 }
 
 // ticksPerSecond is the unit of /proc/PID/stat, which Linux fixes at 100.

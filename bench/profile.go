@@ -20,6 +20,7 @@ func (b *bench) buildProfiled() error {
 	}
 	build := exec.Command("go", "build", "-o", binary, "./profiled")
 	build.Stderr = os.Stderr
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as Skiff itself
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build a profiled server: %w", err)
 	}

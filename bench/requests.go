@@ -45,7 +45,7 @@ func (r apiRow) lines(b *bench) []line {
 	}
 	f, err := r.run(b, t)
 	if err != nil {
-		rate.why = err
+		rate.why = t.why(err)
 		return []line{rate}
 	}
 	rate.skiff, cpu.skiff = f.rate, f.cpu.Seconds()
@@ -68,6 +68,7 @@ func (r apiRow) measurePeer(b *bench, rate, cpu *line) {
 	var f figure
 	if err == nil {
 		f, err = r.run(b, t)
+		err = t.why(err)
 	}
 	if err != nil {
 		rate.note = joinNotes(rate.note, "upstream: "+err.Error())

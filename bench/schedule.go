@@ -30,7 +30,7 @@ func scheduleRow(b *bench) []line {
 	defer t.stop()
 	f, err := b.schedule(t)
 	if err != nil {
-		rate.why = err
+		rate.why = t.why(err)
 		return []line{rate}
 	}
 	rate.skiff, cpu.skiff, rate.note = f.rate, f.cpu.Seconds(), f.note

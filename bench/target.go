@@ -15,12 +15,28 @@ type target struct {
 	pids    []int // whose processor time and memory count
 	readyIn time.Duration
 	stop    func()
-	mark    func() // called where a measurement begins and where it ends; nil = none
+	died    func() error // why it has ended; nil = nobody knows
+	mark    func()       // called where a measurement begins and where it ends; nil = none
 
 	listFilled bool // the objects of the list rows are there
 }
 
-func (t *target) cpu() (time.Duration, error) { return cpuTime(t.pids...) }
+func (t *target) cpu() (time.Duration, error) {
+	used, err := cpuTime(t.pids...)
+	return used, t.why(err)
+}
+
+// why is err, or that the server has ended where that is the reason.
+func (t *target) why(err error) error {
+	if err == nil || t.died == nil {
+		return err
+	}
+	time.Sleep(100 * time.Millisecond) // the end of a process is seen a little after that of its connections
+	if dead := t.died(); dead != nil {
+		return dead
+	}
+	return err
+}
 
 // freePort is a port of the loopback address that nobody uses now.
 func freePort() (int, error) {
@@ -52,7 +68,7 @@ func (b *bench) startSkiff() (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{pids: []int{p.cmd.Process.Pid}, stop: p.stop}
+	t := &target{pids: []int{p.cmd.Process.Pid}, stop: p.stop, died: p.died}
 	if b.profile != "" {
 		t.mark = func() { _ = p.cmd.Process.Signal(syscall.SIGUSR1) } // should it have ended, the measurement says so
 	}

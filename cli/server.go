@@ -71,7 +71,11 @@ func agentCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent --server URL --token TOKEN",
 		Short: "Run this machine as a node of a cluster elsewhere, in the foreground",
-		Args:  cobra.NoArgs,
+		Long: `Run this machine as a node of a cluster elsewhere, in the foreground.
+
+Its pods go on when it ends. "skiff down --name agent" stops them and takes back
+what the node changed on this machine; "skiff image load --name agent" loads images.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(cmd, level)
 			if err != nil {

@@ -227,8 +227,7 @@ func (r *Remote) apply(kind *resource.Info, event string, obj resource.Object) {
 	r.revision++
 	update := watchcache.Update{Info: kind, Key: view.KeyOf(obj), Revision: r.revision}
 	if event != string(watch.Deleted) {
-		update.Entry = view.NewEntry(kind, obj, r.revision)
-		obj.SetResourceVersion(version) // writers send the server's version back
+		update.Entry = view.ForeignEntry(kind, obj, r.revision)
 	}
 	r.cache.Apply([]watchcache.Update{update}, r.revision)
 }

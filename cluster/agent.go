@@ -13,13 +13,16 @@ import (
 	"github.com/skiff-sh/skiff/resource"
 )
 
+// agentName is what commands on this machine call a node of a cluster elsewhere.
+const agentName = "agent"
+
 // AgentConfig is a machine that joins a cluster elsewhere.
 type AgentConfig struct{ Server, Token, NodeName, NodeListen, DataDir string }
 
 // DefaultAgentConfig is what flags need not say.
 func DefaultAgentConfig() AgentConfig {
 	c := DefaultConfig(DefaultName)
-	return AgentConfig{NodeName: c.NodeName, NodeListen: c.NodeListen, DataDir: DefaultPaths("agent").Data}
+	return AgentConfig{NodeName: c.NodeName, NodeListen: c.NodeListen, DataDir: DefaultPaths(agentName).Data}
 }
 
 // RunAgent joins and runs the node until ctx ends.
@@ -56,11 +59,14 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 
 // runNode runs the node with a cache that is fed over HTTP.
 func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *identity, address netip.Addr, log *slog.Logger) error {
-	role := &nodeRole{log: log, id: id, config: NodeConfig{
-		ID: machineID("agent", config.DataDir), DataDir: config.DataDir, Name: config.NodeName, Address: address,
-		Listen: config.NodeListen, ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, ClusterCIDR: answer.PodCIDR,
-		Domain: answer.Domain, Runtime: RuntimeDir(),
-	}}
+	settings := Config{
+		Name: agentName, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
+		ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
+	}
+	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it
+		return err
+	}
+	role := &nodeRole{log: log, id: id, config: settings.nodeConfig(address)}
 	remote := client.NewRemote(client.RemoteConfig{
 		Server: config.Server, Log: log,
 		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true}},

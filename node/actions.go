@@ -40,8 +40,8 @@ type outcome struct {
 	refresh    time.Time
 }
 
-// begin1 begins an action.
-func (a *Agent) begin1(r *record, action Action) {
+// launch begins an action.
+func (a *Agent) launch(r *record, action Action) {
 	j := &job{
 		agent: a, action: action, pod: r.pod, view: a.client.Cache().View(), status: *r.state.Status.DeepCopy(),
 		facts: Facts{Pod: r.pod, PodIPs: a.podIPs(r), HostIPs: a.config.Addresses, Allocatable: a.node.Status.Allocatable},

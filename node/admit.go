@@ -22,6 +22,9 @@ func Admit(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *Refusal {
 	if want := pod.Spec.NodeSelector[corev1.LabelOSStable]; want != "" && want != node.Labels[corev1.LabelOSStable] {
 		return &Refusal{"PodOSSelectorNodeLabelDoesNotMatch", "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"}
 	}
+	if r := sysctlsAllowed(pod); r != nil {
+		return r
+	}
 	if r := fits(pod, others, node.Status.Allocatable); r != nil {
 		return r
 	}

@@ -43,6 +43,9 @@ func TestAdmit(t *testing.T) {
 		{"port of another address", port(80, "127.0.0.2"), []*corev1.Pod{port(80, "127.0.0.1")}, node, nil},
 		{"taint", request("", ""), nil, tainted, &Refusal{"TaintToleration", "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"}},
 		{"taint tolerated", with(func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}} }), nil, tainted, nil},
+		{"safe sysctl", with(func(p *corev1.Pod) { p.Spec.SecurityContext = sysctls("kernel/shm_rmid_forced", "net.ipv4.tcp_rmem") }), nil, node, nil},
+		{"unsafe sysctl", with(func(p *corev1.Pod) { p.Spec.SecurityContext = sysctls("kernel.msgmax") }), nil, node, &Refusal{"SysctlForbidden", `forbidden sysctl: "kernel.msgmax" not allowlisted`}},
+		{"sysctl of the node", with(func(p *corev1.Pod) { p.Spec.SecurityContext, p.Spec.HostNetwork = sysctls("net.ipv4.tcp_rmem"), true }), nil, node, &Refusal{"SysctlForbidden", `forbidden sysctl: "net.ipv4.tcp_rmem" not allowed with host Net enabled`}},
 		{"system", with(func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} }), nil, node, &Refusal{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -64,6 +67,14 @@ MaxPods: -1 is below 0; give the most pods the node may have`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v", err)
 	}
+}
+
+func sysctls(names ...string) *corev1.PodSecurityContext {
+	sc := &corev1.PodSecurityContext{}
+	for _, name := range names {
+		sc.Sysctls = append(sc.Sysctls, corev1.Sysctl{Name: name, Value: "1"})
+	}
+	return sc
 }
 
 func TestScarce(t *testing.T) {

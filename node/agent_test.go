@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -297,6 +299,7 @@ func (w *world) criAlone(p *corev1.Pod, i int) time.Duration {
 func TestManyAtOnce(t *testing.T) {
 	w := newWorld(t)
 	const count = 30
+	before := heap()
 	began := time.Now()
 	for i := range count {
 		w.create(pod(fmt.Sprintf("many-%d", i), "pause"))
@@ -311,6 +314,7 @@ func TestManyAtOnce(t *testing.T) {
 		return n == count
 	})
 	agent := time.Since(began)
+	t.Logf("memory for each pod, the test's cluster included: %d KiB", (heap()-before)/count/1024)
 	bare := w.get("many-0")
 	for i := range count {
 		w.delete(fmt.Sprintf("many-%d", i))
@@ -360,4 +364,36 @@ func (w *world) criStart(p *corev1.Pod) (string, time.Duration) {
 		w.t.Error(err)
 	}
 	return sandbox, time.Since(began)
+}
+
+// TestRuntimeDies kills containerd: the pods go on, and what happened to them
+// meanwhile is seen when it is back.
+func TestRuntimeDies(t *testing.T) {
+	w := newWorld(t)
+	w.create(served("stays"))
+	w.create(served("crashes"))
+	stays := w.untilPod("stays", "is ready", ready)
+	crashes := w.untilPod("crashes", "is ready", ready)
+	if err := syscall.Kill(w.runtime.Process().PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	http.Get("http://" + crashes.Status.PodIP + ":8080/exit")
+	if code, _ := w.fetch(stays, "/"); code != http.StatusOK {
+		t.Errorf("the pod answers %d while the runtime is gone", code)
+	}
+	w.untilPod("crashes", "is restarted", restarted(1))
+	if p := w.get("stays"); p.Status.ContainerStatuses[0].ContainerID != stays.Status.ContainerStatuses[0].ContainerID || !ready(p) {
+		t.Errorf("a pod was touched: %+v", p.Status.ContainerStatuses)
+	}
+	w.delete("crashes")
+	w.leavesNothing(string(crashes.UID))
+}
+
+// heap returns the bytes in use.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // the first one leaves what pools hold
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -29,7 +29,7 @@ func (a *Agent) listen(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(retryFirst):
+		case <-time.After(retryFirst / 5):
 		}
 	}
 }

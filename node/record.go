@@ -1,7 +1,6 @@
 package node
 
 import (
-	"container/heap"
 	"maps"
 	"os"
 	"slices"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/node/cri"
-	"github.com/skiff-sh/skiff/node/probe"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 	"github.com/skiff-sh/skiff/watchcache"
@@ -218,7 +216,7 @@ func (a *Agent) step(r *record, now time.Time) {
 		a.tell(r.pod, e)
 	}
 	for _, action := range d.Actions {
-		a.begin1(r, action)
+		a.launch(r, action)
 	}
 	a.probe(r)
 	if r.refresh.After(now) && (d.Wake.IsZero() || r.refresh.Before(d.Wake)) && !r.state.Cleaned {
@@ -263,71 +261,6 @@ func (a *Agent) admit(r *record) {
 	}
 }
 
-// probe begins the probes of containers that run, and hushes those of pods that
-// end.
-func (a *Agent) probe(r *record) {
-	for i := range r.seen.Containers {
-		c := &r.seen.Containers[i]
-		if c.State != Running {
-			continue
-		}
-		if r.pod.DeletionTimestamp != nil || r.gone || !r.state.Ending.IsZero() {
-			a.probes.Quiet(c.ID)
-			continue
-		}
-		spec := containerNamed(r.pod, c.Name)
-		if spec == nil || spec.StartupProbe == nil && spec.LivenessProbe == nil && spec.ReadinessProbe == nil {
-			continue
-		}
-		known := r.seen.Probes[c.ID]
-		a.probes.Add(probe.Target{
-			ID: c.ID, Owner: string(r.uid), IP: first(a.podIPs(r)), Container: spec, Started: c.Started,
-		}, known.Started, known.Ready)
-	}
-}
-
-func (a *Agent) podIPs(r *record) []string {
-	if r.pod.Spec.HostNetwork {
-		return a.config.Addresses
-	}
-	if len(r.seen.Sandboxes) > 0 {
-		return r.seen.Sandboxes[0].IPs
-	}
-	return nil
-}
-
-// probed takes in what a probe found; it runs in the prober's goroutines.
-func (a *Agent) probed(report probe.Report) {
-	a.post(func() {
-		r := a.pods[types.UID(report.Owner)]
-		if r == nil {
-			return
-		}
-		c := r.seen.container(report.ID)
-		if c == nil || c.State != Running {
-			return
-		}
-		if !report.Healthy {
-			kinds := map[probe.Kind]string{probe.Startup: "Startup", probe.Liveness: "Liveness", probe.Readiness: "Readiness"}
-			a.tell(r.pod, Event{Warning: true, Container: c.Name, Reason: "Unhealthy", Message: kinds[report.Kind] + " probe failed: " + report.Message})
-		}
-		if !report.Changed {
-			return
-		}
-		p := r.seen.Probes[c.ID]
-		switch {
-		case report.Kind == probe.Readiness:
-			p.Ready, p.Started = report.Healthy, true
-		case report.Healthy:
-			p.Started = true
-		default:
-			p.Failed = string(report.Kind)
-		}
-		r.seen.Probes[c.ID] = p
-		a.step(r, time.Now())
-	})
-}
-
 // tell records an event about a pod.
 func (a *Agent) tell(pod *corev1.Pod, e Event) {
 	if pod.ResourceVersion == "" {
@@ -363,58 +296,5 @@ func (a *Agent) forget(r *record) {
 	a.tokens.forget(r.uid)
 	if err := os.RemoveAll(LogFolder(a.config.Logs, r.pod)); err != nil {
 		a.log.Warn("the logs of a pod that is gone stay", "pod", view.KeyOf(r.pod), "err", err)
-	}
-}
-
-// timers is a heap of records by the time of their next step.
-type timers struct{ heap recordHeap }
-
-type recordHeap []*record
-
-func (h recordHeap) Len() int           { return len(h) }
-func (h recordHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-func (h recordHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i]; h[i].index, h[j].index = i, j }
-
-// Push is for package heap.
-func (h *recordHeap) Push(x any) { r := x.(*record); r.index = len(*h); *h = append(*h, r) }
-
-// Pop is for package heap.
-func (h *recordHeap) Pop() any {
-	old := *h
-	r := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h, r.index = old[:len(old)-1], -1
-	return r
-}
-
-// set asks for a step of r at a time, or for none.
-func (t *timers) set(r *record, at time.Time) {
-	r.due = at
-	switch {
-	case at.IsZero() && r.index >= 0:
-		heap.Remove(&t.heap, r.index)
-	case at.IsZero():
-	case r.index >= 0:
-		heap.Fix(&t.heap, r.index)
-	default:
-		heap.Push(&t.heap, r)
-	}
-}
-
-func (t *timers) next() (time.Time, bool) {
-	if len(t.heap) == 0 {
-		return time.Time{}, false
-	}
-	return t.heap[0].due, true
-}
-
-// fire calls f once for every record that is due. f may set timers.
-func (t *timers) fire(now time.Time, f func(*record)) {
-	var due []*record
-	for len(t.heap) > 0 && !t.heap[0].due.After(now) {
-		due = append(due, heap.Pop(&t.heap).(*record))
-	}
-	for _, r := range due {
-		f(r)
 	}
 }

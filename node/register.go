@@ -48,6 +48,7 @@ func (a *Agent) register(ctx context.Context) {
 			a.log.Warn("the node could not report itself", "err", err)
 		}
 		if ready && err == nil {
+			a.upkeep(ctx, now)
 			wait = notReadyFirst
 			beat.Reset(heartbeat)
 			continue
@@ -197,19 +198,23 @@ const leaseNamespace = "kube-node-lease"
 // renew shows that the node lives.
 func (a *Agent) renew(ctx context.Context, now time.Time) error {
 	name := a.config.Name
-	if _, ok := view.Get(a.client.Cache().View(), resource.Leases, leaseNamespace, name); ok {
-		_, err := a.client.Do(ctx, client.MergePatch(resource.Leases, leaseNamespace, name, "", map[string]any{
-			"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name},
-		}))
+	v := a.client.Cache().View()
+	var owner []metav1.OwnerReference
+	if node, ok := view.Get(v, resource.Nodes, "", name); ok {
+		owner = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: name, UID: node.UID}}
+	}
+	if old, ok := view.Get(v, resource.Leases, leaseNamespace, name); ok {
+		patch := map[string]any{"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name}}
+		if owner != nil && !equality.Semantic.DeepEqual(old.OwnerReferences, owner) {
+			patch["metadata"] = map[string]any{"ownerReferences": owner}
+		}
+		_, err := a.client.Do(ctx, client.MergePatch(resource.Leases, leaseNamespace, name, "", patch))
 		return err
 	}
 	seconds := int32(4 * heartbeat / time.Second)
 	lease := &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Namespace: leaseNamespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: leaseNamespace, Name: name, OwnerReferences: owner},
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: &seconds, RenewTime: &metav1.MicroTime{Time: now}},
-	}
-	if node, ok := view.Get(a.client.Cache().View(), resource.Nodes, "", name); ok {
-		lease.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: name, UID: node.UID}}
 	}
 	_, err := a.client.Do(ctx, client.Create(resource.Leases, lease))
 	if apierrors.IsAlreadyExists(err) {

@@ -197,3 +197,20 @@ func TestHostsFile(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+func TestUnused(t *testing.T) {
+	images := []*runtimeapi.Image{
+		{Id: "sha256:1", RepoTags: []string{"docker.io/library/busybox:latest"}},
+		{Id: "sha256:2", RepoTags: []string{"example.com/a:1"}},
+		{Id: "sha256:3", RepoDigests: []string{"example.com/b@sha256:9"}},
+		{Id: "sha256:4", Pinned: true},
+		{Id: "sha256:5", RepoTags: []string{"example.com/c:1"}},
+	}
+	var got []string
+	for _, i := range Unused(images, []string{"", "busybox", "example.com/a:1", "example.com/b@sha256:9"}) {
+		got = append(got, i.Id)
+	}
+	if !slices.Equal(got, []string{"sha256:5"}) {
+		t.Errorf("%v", got)
+	}
+}

@@ -232,6 +232,11 @@ func (s *stage) done(a Action) {
 				s.seen.Sandboxes[i].Ready = false
 			}
 		}
+		for i := range s.seen.Containers {
+			if c := &s.seen.Containers[i]; c.Sandbox == a.ID {
+				s.exit(c, 137)
+			}
+		}
 	case RemoveSandbox, RemoveContainer:
 		s.seen.Forget(a.ID)
 	}

@@ -2,6 +2,7 @@ package resource
 
 import (
 	rbacv1 "k8s.io/api/rbac/v1"
+	rbacv1beta1 "k8s.io/api/rbac/v1beta1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/skiff-sh/skiff/resource/validate"
@@ -13,7 +14,7 @@ var ClusterRoleBindings = Define(Kind[*rbacv1.ClusterRoleBinding]{
 	Name:     validate.PathSegmentName,
 	Validate: validateClusterRoleBinding,
 	Default:  defaultClusterRoleBinding,
-	Columns: bindingColumns("clusterRoleBinding",
+	Columns: bindingColumns("clusterRoleBinding", rbacv1beta1.ClusterRoleBinding{}.SwaggerDoc()["roleRef"],
 		func(b *rbacv1.ClusterRoleBinding) (rbacv1.RoleRef, []rbacv1.Subject) { return b.RoleRef, b.Subjects }),
 })
 

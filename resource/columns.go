@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -83,13 +84,10 @@ func age(t metav1.Time, now time.Time) string {
 // listSome writes the first three of a list, and how many more there are.
 func listSome(all []string, none string) string {
 	const shown = 3
-	switch {
-	case len(all) == 0:
-		return none
-	case len(all) > shown:
+	if len(all) > shown {
 		return fmt.Sprintf("%s + %d more...", strings.Join(all[:shown], ","), len(all)-shown)
 	}
-	return strings.Join(all, ",")
+	return cmp.Or(strings.Join(all, ","), none)
 }
 
 // orNone returns s, and "<none>" where there is nothing.

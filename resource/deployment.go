@@ -47,6 +47,10 @@ func defaultDeployment(d *appsv1.Deployment) {
 		setIfNil(&strategy.RollingUpdate.MaxUnavailable, intstr.FromString("25%"))
 		setIfNil(&strategy.RollingUpdate.MaxSurge, intstr.FromString("25%"))
 	}
+	if u := strategy.RollingUpdate; u != nil { // refused with another type, but shown whole
+		setIfNil(&u.MaxUnavailable, intstr.FromInt32(0))
+		setIfNil(&u.MaxSurge, intstr.FromInt32(0))
+	}
 	defaultPodSpec(&d.Spec.Template.Spec)
 }
 

@@ -1,9 +1,7 @@
 package resource
 
 import (
-	"cmp"
 	"reflect"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -229,116 +227,4 @@ type Typed[T Object] struct {
 // Define makes a kind usable. It is called once per kind, by its file.
 func Define[T Object](k Kind[T]) *Typed[T] {
 	return &Typed[T]{Kind: k, Info: erase(k)}
-}
-
-func erase[T Object](k Kind[T]) *Info {
-	elem := reflect.TypeFor[T]().Elem()
-	info := &Info{
-		GVK:           schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind},
-		GVR:           schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource},
-		Singular:      k.Singular,
-		Short:         k.Short,
-		Categories:    k.Categories,
-		Deprecated:    k.Deprecated,
-		Namespaced:    k.Namespaced,
-		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
-		TTL:           k.TTL,
-		HasStatus:     k.Status != nil,
-		HasGeneration: k.Spec != nil,
-		New:           func() Object { return reflect.New(elem).Interface().(Object) },
-		Name:          k.Name,
-	}
-	if info.Singular == "" {
-		info.Singular = strings.ToLower(k.Kind)
-	}
-	eraseFuncs(info, k)
-	eraseLookups(info, k)
-	return info
-}
-
-// typed returns obj as a T, and the zero T for nil (a create has no old object).
-func typed[T Object](obj Object) T {
-	if obj == nil {
-		var none T
-		return none
-	}
-	return obj.(T)
-}
-
-func eraseFuncs[T Object](info *Info, k Kind[T]) {
-	if k.Default != nil {
-		info.Default = func(o Object) { k.Default(o.(T)) }
-	}
-	if k.Prepare != nil {
-		info.Prepare = func(r Request, o, old Object) { k.Prepare(r, o.(T), typed[T](old)) }
-	}
-	if k.Validate != nil {
-		info.Validate = func(r Request, o, old Object) field.ErrorList { return k.Validate(r, o.(T), typed[T](old)) }
-	}
-	if k.Warn != nil {
-		info.Warn = func(o, old Object) []string { return k.Warn(o.(T), typed[T](old)) }
-	}
-	if k.Delete != nil {
-		info.Delete = func(r Request, o Object, opts *metav1.DeleteOptions) DeleteAction { return k.Delete(r, o.(T), opts) }
-	}
-	if k.Spec != nil {
-		info.Spec = func(o Object) any { return k.Spec(o.(T)) }
-	}
-	if k.Status != nil {
-		info.CopyStatus = func(to, from Object) { k.Status(to.(T), from.(T)) }
-		info.WithSubresources = append(info.WithSubresources, "status")
-	}
-	if s := k.Scale; s != nil {
-		info.Scale = &Scale[Object]{
-			Spec:     func(o Object) int32 { return s.Spec(o.(T)) },
-			SetSpec:  func(o Object, n int32) { s.SetSpec(o.(T), n) },
-			Status:   func(o Object) int32 { return s.Status(o.(T)) },
-			Selector: func(o Object) string { return s.Selector(o.(T)) },
-		}
-		info.WithSubresources = append(info.WithSubresources, "scale")
-	}
-}
-
-func eraseLookups[T Object](info *Info, k Kind[T]) {
-	for _, c := range k.Columns {
-		info.Columns = append(info.Columns, Column[Object]{
-			Name: c.Name, Type: cmp.Or(c.Type, "string"), Format: c.Format,
-			Description: c.Description, Priority: c.Priority,
-			Value: func(o Object, now time.Time) any { return c.Value(o.(T), now) },
-		})
-	}
-	info.Fields = map[string]func(Object) string{
-		"metadata.name":      func(o Object) string { return o.GetName() },
-		"metadata.namespace": func(o Object) string { return o.GetNamespace() },
-	}
-	for name, f := range k.Fields {
-		info.Fields[name] = func(o Object) string { return f(o.(T)) }
-	}
-	info.Indexes = map[string]func(Object) []string{OwnerIndex: owners}
-	for name, f := range k.Indexes {
-		info.Indexes[name] = func(o Object) []string { return f(o.(T)) }
-	}
-	for _, s := range k.Also {
-		gv := schema.GroupVersion{Group: s.Group, Version: s.Version}
-		info.Also = append(info.Also, ServedInfo{
-			GVK: gv.WithKind(k.Kind), GVR: gv.WithResource(k.Resource), Fields: s.Fields, New: s.New,
-			To:   func(o Object) Object { return s.To(o.(T)) },
-			From: func(o Object) Object { return s.From(o) },
-		})
-	}
-}
-
-// OwnerIndex is the index that every kind has: the UIDs of its owners.
-const OwnerIndex = "metadata.ownerReferences.uid"
-
-func owners(o Object) []string {
-	refs := o.GetOwnerReferences()
-	if len(refs) == 0 {
-		return nil
-	}
-	uids := make([]string, len(refs))
-	for i, ref := range refs {
-		uids[i] = string(ref.UID)
-	}
-	return uids
 }

@@ -16,7 +16,8 @@ import (
 var Nodes = Define(Kind[*corev1.Node]{
 	Version: "v1", Kind: "Node", Resource: "nodes", Short: []string{"no"}, Prefix: "minions",
 	Warn:     warnNode,
-	Validate: func(_ Request, n, old *corev1.Node) field.ErrorList { return validate.Node(n, old) },
+	Prepare:  prepareNode,
+	Validate: validateNode,
 	Default:  defaultNode,
 	Status:   func(to, from *corev1.Node) { to.Status = from.Status },
 	Columns:  nodeColumns,
@@ -105,4 +106,28 @@ func NodeAddress(n *corev1.Node, kind corev1.NodeAddressType) string {
 		}
 	}
 	return ""
+}
+
+// prepareNode clears the fields of dynamic kubelet configuration, which is gone,
+// and of preemption for resizes, which is off by default in 1.37.
+func prepareNode(req Request, n, old *corev1.Node) {
+	if old == nil || old.Spec.ConfigSource == nil {
+		n.Spec.ConfigSource = nil
+	}
+	if old == nil || old.Status.Config == nil {
+		n.Status.Config = nil
+	}
+	if old == nil || old.Spec.PodPreemptionPolicy == nil {
+		n.Spec.PodPreemptionPolicy = nil
+	}
+}
+
+func validateNode(req Request, n, old *corev1.Node) field.ErrorList {
+	switch {
+	case old == nil:
+		return validate.Node(n)
+	case req.Subresource == "status":
+		return validate.NodeUpdate(n, old)
+	}
+	return append(validate.Node(n), validate.NodeUpdate(n, old)...)
 }

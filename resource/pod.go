@@ -98,6 +98,11 @@ func defaultPodStatus(s *corev1.PodStatus) {
 	case s.PodIP != "" && (len(s.PodIPs) == 0 || s.PodIPs[0].IP != s.PodIP):
 		s.PodIPs = []corev1.PodIP{{IP: s.PodIP}}
 	}
+	roundUp(s.AllocatedResources)
+	if s.Resources != nil {
+		roundUp(s.Resources.Limits)
+		roundUp(s.Resources.Requests)
+	}
 	for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses} {
 		for i := range list {
 			roundUp(list[i].AllocatedResources)

@@ -12,7 +12,7 @@ import (
 func preparePod(req Request, pod, old *corev1.Pod) {
 	switch {
 	case old == nil:
-		preparePodCreate(pod)
+		preparePodCreate(req, pod)
 	case req.Subresource == "status":
 		preparePodStatus(pod, old)
 	case req.Subresource == "ephemeralcontainers":
@@ -31,13 +31,14 @@ func preparePod(req Request, pod, old *corev1.Pod) {
 	}
 }
 
-func preparePodCreate(pod *corev1.Pod) {
+func preparePodCreate(req Request, pod *corev1.Pod) {
 	pod.Status = corev1.PodStatus{Phase: corev1.PodPending}
 	dropAlphaFields(&pod.Spec)
 	if len(pod.Spec.SchedulingGates) > 0 {
 		pod.Status.Conditions = []corev1.PodCondition{{
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonSchedulingGated,
-			Message: "Scheduling is blocked due to non-empty scheduling gates",
+			LastTransitionTime: req.Now,
+			Message:            "Scheduling is blocked due to non-empty scheduling gates",
 		}}
 	}
 	mergeMatchLabelKeys(pod)
@@ -62,6 +63,7 @@ func preparePodStatus(pod, old *corev1.Pod) {
 	if s.NodeAllocatableResourceClaimStatuses == nil {
 		s.NodeAllocatableResourceClaimStatuses = was.NodeAllocatableResourceClaimStatuses
 	}
+	dropAlphaStatus(s, was)
 	for i := range s.Conditions {
 		if c := PodCondition(old, s.Conditions[i].Type); c != nil {
 			setIfEmpty(&s.Conditions[i].ObservedGeneration, c.ObservedGeneration)
@@ -90,34 +92,6 @@ func preparePodResize(pod, old *corev1.Pod) {
 	if wished.Resources != nil {
 		pod.Spec.Resources = wished.Resources
 		defaultPodLevel(&pod.Spec)
-	}
-}
-
-// dropAlphaFields clears what upstream's default feature gates of 1.37 leave
-// off.
-func dropAlphaFields(s *corev1.PodSpec) {
-	s.SchedulingGroup = nil
-	s.EvictionResponders = nil
-	for i := range s.Volumes {
-		if e := s.Volumes[i].EmptyDir; e != nil {
-			e.Mode = nil
-		}
-	}
-	for _, c := range allContainers(s) {
-		for i := range c.VolumeMounts {
-			c.VolumeMounts[i].BindMountOptions = nil
-		}
-		for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
-			if p != nil && p.HTTPGet != nil {
-				p.HTTPGet.Protocol = nil
-			}
-			if p != nil && p.GRPC != nil {
-				p.GRPC.Mode = nil
-			}
-		}
-		if c.Lifecycle != nil {
-			c.Lifecycle.StopSignal = nil
-		}
 	}
 }
 

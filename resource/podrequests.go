@@ -198,11 +198,9 @@ func defaultPodLevel(s *corev1.PodSpec) {
 }
 
 func allLimited(s *corev1.PodSpec, name corev1.ResourceName) bool {
-	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
-		for i := range list {
-			if _, ok := list[i].Resources.Limits[name]; !ok {
-				return false
-			}
+	for _, c := range allContainers(s) {
+		if _, ok := c.Resources.Limits[name]; !ok {
+			return false
 		}
 	}
 	return true

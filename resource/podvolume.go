@@ -4,31 +4,35 @@ import corev1 "k8s.io/api/core/v1"
 
 // defaultVolume fills in one volume. A volume without a source is an emptyDir.
 func defaultVolume(v *corev1.VolumeSource) {
-	switch {
-	case *v == corev1.VolumeSource{}:
+	if *v == (corev1.VolumeSource{}) {
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
-	case v.Image != nil:
+	}
+	if v.Image != nil {
 		setIfEmpty(&v.Image.PullPolicy, pullPolicy(v.Image.Reference))
-	case v.HostPath != nil:
+	}
+	if v.HostPath != nil {
 		setIfNil(&v.HostPath.Type, corev1.HostPathUnset)
-	case v.Secret != nil:
+	}
+	if v.Secret != nil {
 		setIfNil(&v.Secret.DefaultMode, corev1.SecretVolumeSourceDefaultMode)
-	case v.ConfigMap != nil:
+	}
+	if v.ConfigMap != nil {
 		setIfNil(&v.ConfigMap.DefaultMode, corev1.ConfigMapVolumeSourceDefaultMode)
-	case v.DownwardAPI != nil:
+	}
+	if v.DownwardAPI != nil {
 		setIfNil(&v.DownwardAPI.DefaultMode, corev1.DownwardAPIVolumeSourceDefaultMode)
 		defaultDownwardFiles(v.DownwardAPI.Items)
-	case v.Projected != nil:
-		defaultProjected(v.Projected)
-	case v.Ephemeral != nil:
-		if t := v.Ephemeral.VolumeClaimTemplate; t != nil {
-			setIfNil(&t.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
-			roundUp(t.Spec.Resources.Limits)
-			roundUp(t.Spec.Resources.Requests)
-		}
-	default:
-		defaultNetworkVolume(v)
 	}
+	if v.Projected != nil {
+		defaultProjected(v.Projected)
+	}
+	if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
+		claim := &v.Ephemeral.VolumeClaimTemplate.Spec
+		setIfNil(&claim.VolumeMode, corev1.PersistentVolumeFilesystem)
+		roundUp(claim.Resources.Limits)
+		roundUp(claim.Resources.Requests)
+	}
+	defaultNetworkVolume(v)
 }
 
 func defaultProjected(p *corev1.ProjectedVolumeSource) {
@@ -55,19 +59,21 @@ func defaultDownwardFiles(files []corev1.DownwardAPIVolumeFile) {
 // defaultNetworkVolume fills in the in-tree network volumes. They are mounted
 // by CSI drivers now, but their API stays.
 func defaultNetworkVolume(v *corev1.VolumeSource) {
-	switch {
-	case v.ISCSI != nil:
+	if v.ISCSI != nil {
 		setIfEmpty(&v.ISCSI.ISCSIInterface, "default")
-	case v.RBD != nil:
+	}
+	if v.RBD != nil {
 		setIfEmpty(&v.RBD.RBDPool, "rbd")
 		setIfEmpty(&v.RBD.RadosUser, "admin")
 		setIfEmpty(&v.RBD.Keyring, "/etc/ceph/keyring")
-	case v.AzureDisk != nil:
+	}
+	if v.AzureDisk != nil {
 		setIfNil(&v.AzureDisk.CachingMode, corev1.AzureDataDiskCachingReadWrite)
 		setIfNil(&v.AzureDisk.FSType, "ext4")
 		setIfNil(&v.AzureDisk.ReadOnly, false)
 		setIfNil(&v.AzureDisk.Kind, corev1.AzureSharedBlobDisk)
-	case v.ScaleIO != nil:
+	}
+	if v.ScaleIO != nil {
 		setIfEmpty(&v.ScaleIO.StorageMode, "ThinProvisioned")
 		setIfEmpty(&v.ScaleIO.FSType, "xfs")
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	rbacv1beta1 "k8s.io/api/rbac/v1beta1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/skiff-sh/skiff/resource/validate"
@@ -15,7 +16,7 @@ var RoleBindings = Define(Kind[*rbacv1.RoleBinding]{
 	Name:     validate.PathSegmentName,
 	Validate: validateRoleBinding,
 	Default:  defaultRoleBinding,
-	Columns: bindingColumns("roleBinding",
+	Columns: bindingColumns("roleBinding", rbacv1beta1.RoleBinding{}.SwaggerDoc()["roleRef"],
 		func(b *rbacv1.RoleBinding) (rbacv1.RoleRef, []rbacv1.Subject) { return b.RoleRef, b.Subjects }),
 })
 
@@ -33,7 +34,7 @@ func defaultSubjects(subjects []rbacv1.Subject) {
 }
 
 // bindingColumns are the columns of both kinds of binding.
-func bindingColumns[T Object](word string, parts func(T) (rbacv1.RoleRef, []rbacv1.Subject)) []Column[T] {
+func bindingColumns[T Object](word, role string, parts func(T) (rbacv1.RoleRef, []rbacv1.Subject)) []Column[T] {
 	subjects := func(kind string) func(T) any {
 		return func(b T) any {
 			_, all := parts(b)
@@ -52,7 +53,7 @@ func bindingColumns[T Object](word string, parts func(T) (rbacv1.RoleRef, []rbac
 	}
 	return []Column[T]{
 		nameColumn[T](),
-		column("Role", rbacv1.RoleBinding{}.SwaggerDoc()["roleRef"], func(b T) any {
+		column("Role", role, func(b T) any {
 			ref, _ := parts(b)
 			return ref.Kind + "/" + ref.Name
 		}),

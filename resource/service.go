@@ -41,7 +41,7 @@ func defaultService(s *corev1.Service) {
 	if externallyAccessible(spec) {
 		setIfEmpty(&spec.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
 	}
-	if spec.Type != corev1.ServiceTypeExternalName {
+	if spec.Type == corev1.ServiceTypeClusterIP || mayHaveNodePorts(spec) {
 		setIfNil(&spec.InternalTrafficPolicy, corev1.ServiceInternalTrafficPolicyCluster)
 	}
 	if spec.Type == corev1.ServiceTypeLoadBalancer {

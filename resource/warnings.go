@@ -94,7 +94,7 @@ func warnService(s, _ *corev1.Service) []string {
 	at, spec := field.NewPath("spec"), &s.Spec
 	headless := spec.Type == corev1.ServiceTypeClusterIP && spec.ClusterIP == corev1.ClusterIPNone
 	externalName := spec.Type == corev1.ServiceTypeExternalName
-	if spec.ClusterIP != corev1.ClusterIPNone {
+	if spec.ClusterIP != corev1.ClusterIPNone && !externalName {
 		for i, ip := range spec.ClusterIPs {
 			w = append(w, validation.GetWarningsForIP(at.Child("clusterIPs").Index(i), ip)...)
 		}

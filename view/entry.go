@@ -20,13 +20,22 @@ type Entry struct {
 
 	json  atomic.Pointer[[]byte]
 	proto atomic.Pointer[[]byte]
+	seal  seal // with -tags invariants: to notice that the object was changed
 }
 
 // NewEntry takes obj over: it sets the resource version, and from then on the
 // object must not change.
 func NewEntry(info *resource.Info, obj resource.Object, revision int64) *Entry {
 	obj.SetResourceVersion(strconv.FormatInt(revision, 10))
-	return &Entry{Info: info, Key: KeyOf(obj), Object: obj, Revision: revision}
+	return ForeignEntry(info, obj, revision)
+}
+
+// ForeignEntry is NewEntry for an object of another server: the object keeps
+// that server's resource version, since writers send it back.
+func ForeignEntry(info *resource.Info, obj resource.Object, revision int64) *Entry {
+	e := &Entry{Info: info, Key: KeyOf(obj), Object: obj, Revision: revision}
+	e.seal = sealOf(e)
+	return e
 }
 
 // JSON returns the object without kind and apiVersion, as it stands in a list.

@@ -201,6 +201,9 @@ func (e *Edit) table(info *resource.Info) *table {
 func (e *Edit) Put(entry *Entry) (old *Entry) {
 	t := e.table(entry.Info)
 	old, _ = t.entries.Set(entry)
+	if old != nil {
+		old.check()
+	}
 	for name, values := range entry.Info.Indexes {
 		index := t.indexes[name]
 		if old != nil {
@@ -222,6 +225,7 @@ func (e *Edit) Delete(info *resource.Info, key Key) (old *Entry) {
 	if !ok {
 		return nil
 	}
+	old.check()
 	for name, values := range info.Indexes {
 		for _, value := range values(old.Object) {
 			t.indexes[name].Delete(posting{value, old})

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
 	"strconv"
 	"time"
@@ -22,7 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/skiff-sh/skiff/node"
-	"github.com/skiff-sh/skiff/node/podlog"
 )
 
 // Agent is what the server serves.
@@ -136,51 +134,6 @@ func (s *Server) pods(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
-	options, err := logOptions(r.URL.Query(), time.Now())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	previous, err := flag(r.URL.Query(), "previous")
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	log, err := s.agent.Log(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("container"), previous)
-	if err != nil {
-		s.refuse(w, err, http.StatusBadRequest)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain")
-	control := http.NewResponseController(w)
-	flush := func() {
-		if err := control.Flush(); err != nil {
-			s.log.Debug("a log's reader is gone", "err", err)
-		}
-	}
-	out := &counter{w: w}
-	if err := podlog.Read(r.Context(), log.Path, options, out, flush, log.Done); err != nil {
-		if out.n == 0 {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		s.log.Debug("a log could not be read to its end", "err", err)
-	}
-}
-
-type counter struct {
-	w http.ResponseWriter
-	n int
-}
-
-// Write implements io.Writer.
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += n
-	return n, err
-}
-
 // refuse answers with an error: 404 for what is not there.
 func (s *Server) refuse(w http.ResponseWriter, err error, status int) {
 	var missing node.NotFound
@@ -200,127 +153,4 @@ func flag(q url.Values, name string) (bool, error) {
 		return false, fmt.Errorf("%s: %q is not a truth value; give true or false", name, text)
 	}
 	return on, nil
-}
-
-// logOptions reads a query as meta of PodLogOptions.
-func logOptions(q url.Values, now time.Time) (podlog.Options, error) {
-	o := podlog.Options{Tail: -1}
-	var errs []error
-	on := func(name string) bool {
-		v, err := flag(q, name)
-		errs = append(errs, err)
-		return v
-	}
-	number := func(name string, value *int64) bool {
-		text := q.Get(name)
-		if text == "" {
-			return false
-		}
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 0 {
-			errs = append(errs, fmt.Errorf("%s: %q is not a count; give a number of 0 or more", name, text))
-		}
-		*value = n
-		return err == nil
-	}
-	o.Follow, o.Timestamps = on("follow"), on("timestamps")
-	number("tailLines", &o.Tail)
-	number("limitBytes", &o.Limit)
-	var seconds int64
-	if number("sinceSeconds", &seconds) {
-		o.Since = now.Add(-time.Duration(seconds) * time.Second)
-	}
-	if text := q.Get("sinceTime"); text != "" {
-		at, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("sinceTime: %q is not a time; give one like 2026-01-02T15:04:05Z", text))
-		}
-		o.Since = at
-	}
-	switch stream := q.Get("stream"); stream {
-	case "", corev1.LogStreamAll:
-	case corev1.LogStreamStdout:
-		o.Stream = "stdout"
-	case corev1.LogStreamStderr:
-		o.Stream = "stderr"
-	default:
-		errs = append(errs, fmt.Errorf("invalid stream type %q", stream))
-	}
-	return o, errors.Join(errs...)
-}
-
-func streams(r *http.Request) (node.Streams, error) {
-	q := r.URL.Query()
-	var errs []error
-	on := func(name string) bool {
-		v, err := flag(q, name)
-		errs = append(errs, err)
-		return v
-	}
-	st := node.Streams{Stdin: on("input"), Stdout: on("output"), Stderr: on("error"), TTY: on("tty")}
-	if st.TTY && st.Stderr {
-		st.Stderr = false // a terminal has one output
-	}
-	if !st.Stdin && !st.Stdout && !st.Stderr {
-		errs = append(errs, errors.New("you must specify at least 1 of stdin, stdout, stderr"))
-	}
-	return st, errors.Join(errs...)
-}
-
-func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
-	st, err := streams(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	to, err := s.agent.Exec(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), types.UID(r.PathValue("uid")),
-		r.PathValue("container"), r.URL.Query()["command"], st)
-	s.proxy(w, r, to, err)
-}
-
-func (s *Server) attach(w http.ResponseWriter, r *http.Request) {
-	st, err := streams(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	to, err := s.agent.Attach(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), types.UID(r.PathValue("uid")),
-		r.PathValue("container"), st)
-	s.proxy(w, r, to, err)
-}
-
-func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
-	var ports []int32
-	for _, text := range r.URL.Query()["port"] {
-		n, err := strconv.ParseUint(text, 10, 16)
-		if err != nil || n == 0 {
-			http.Error(w, fmt.Sprintf("invalid port %q", text), http.StatusBadRequest)
-			return
-		}
-		ports = append(ports, int32(n))
-	}
-	to, err := s.agent.PortForward(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), types.UID(r.PathValue("uid")), ports)
-	s.proxy(w, r, to, err)
-}
-
-// proxy joins a request's connection to the runtime's own streaming server,
-// whatever protocol the two agree on.
-func (s *Server) proxy(w http.ResponseWriter, r *http.Request, to string, err error) {
-	if err != nil {
-		s.refuse(w, err, http.StatusInternalServerError)
-		return
-	}
-	target, err := url.Parse(to)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL, p.Out.Host = target, target.Host
-		},
-		Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil},
-		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	proxy.ServeHTTP(w, r)
 }

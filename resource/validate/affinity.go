@@ -2,6 +2,7 @@ package validate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -165,7 +166,6 @@ func labelKeys(p *problems, at *field.Path, keys []string, s *metav1.LabelSelect
 }
 
 func topologySpread(p *problems, at *field.Path, list []corev1.TopologySpreadConstraint) {
-	seen := sets.New[string]()
 	for i := range list {
 		c, path := &list[i], at.Index(i)
 		positive(p, path.Child("maxSkew"), int64(c.MaxSkew))
@@ -173,11 +173,11 @@ func topologySpread(p *problems, at *field.Path, list []corev1.TopologySpreadCon
 			p.required(path.Child("topologyKey"), "can not be empty")
 		}
 		supportedOnly(p, path.Child("whenUnsatisfiable"), c.WhenUnsatisfiable, corev1.DoNotSchedule, corev1.ScheduleAnyway)
-		key := fmt.Sprintf("{%v, %v}", c.TopologyKey, c.WhenUnsatisfiable)
-		if seen.Has(key) {
-			p.add(field.Duplicate(path.Child("{topologyKey, whenUnsatisfiable}"), key))
+		if slices.ContainsFunc(list[i+1:], func(o corev1.TopologySpreadConstraint) bool {
+			return o.TopologyKey == c.TopologyKey && o.WhenUnsatisfiable == c.WhenUnsatisfiable
+		}) {
+			p.add(field.Duplicate(path.Child("{topologyKey, whenUnsatisfiable}"), fmt.Sprintf("{%v, %v}", c.TopologyKey, c.WhenUnsatisfiable)))
 		}
-		seen.Insert(key)
 		if c.MinDomains != nil {
 			positive(p, path.Child("minDomains"), int64(*c.MinDomains))
 			if c.WhenUnsatisfiable != corev1.DoNotSchedule {
@@ -219,6 +219,10 @@ func tolerations(p *problems, at *field.Path, list []corev1.Toleration) {
 			if t.Value != "" {
 				p.invalid(path.Child("operator"), t.Value, "value must be empty when `operator` is 'Exists'")
 			}
+		case corev1.TolerationOpLt, corev1.TolerationOpGt: // off by default in 1.37
+			p.add(field.NotSupported(path.Child("operator"), t.Operator, []corev1.TolerationOperator{
+				corev1.TolerationOpEqual, corev1.TolerationOpExists, corev1.TolerationOpLt, corev1.TolerationOpGt,
+			}))
 		default:
 			inOrder(p, path.Child("operator"), t.Operator, corev1.TolerationOpEqual, corev1.TolerationOpExists)
 		}
@@ -247,7 +251,7 @@ func taints(p *problems, at *field.Path, list []corev1.Taint) {
 		taintEffect(p, path.Child("effect"), t.Effect)
 		k := key{t.Effect, t.Key}
 		if seen.Has(k) {
-			err := field.Duplicate(path, t)
+			err := field.Duplicate(path, plain(t))
 			err.Detail = "taints must be unique by key and effect pair"
 			p.add(err)
 		}

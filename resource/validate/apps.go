@@ -115,7 +115,7 @@ func strategy(p *problems, at *field.Path, s *appsv1.DeploymentStrategy) {
 			p.invalid(update.Child("maxUnavailable"), unavailable, "must not be greater than 100%")
 		}
 	default:
-		p.add(field.NotSupported(at, s, []string{string(appsv1.RecreateDeploymentStrategyType), string(appsv1.RollingUpdateDeploymentStrategyType)}))
+		p.add(field.NotSupported(at, plain(s), []string{string(appsv1.RecreateDeploymentStrategyType), string(appsv1.RollingUpdateDeploymentStrategyType)}))
 	}
 }
 

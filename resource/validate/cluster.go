@@ -48,18 +48,20 @@ func finalizer(p *problems, at *field.Path, name string) {
 	}
 }
 
-// Node checks a node; old is nil on create.
-func Node(n, old *corev1.Node) field.ErrorList {
+// Node checks a node.
+func Node(n *corev1.Node) field.ErrorList {
 	var p problems
-	taints(&p, field.NewPath("metadata", "taints"), n.Spec.Taints)
-	nodeResources(&p, "capacity", n.Status.Capacity)
-	nodeResources(&p, "allocatable", n.Status.Allocatable)
-	declaredFeatures(&p, field.NewPath("status", "declaredFeatures"), n.Status.DeclaredFeatures)
+	nodeAlways(&p, n)
 	podCIDRs(&p, n.Spec.PodCIDRs)
-	if old != nil {
-		nodeUpdate(&p, n, old)
-	}
 	return p.list()
+}
+
+// nodeAlways checks what every write checks.
+func nodeAlways(p *problems, n *corev1.Node) {
+	taints(p, field.NewPath("metadata", "taints"), n.Spec.Taints)
+	nodeResources(p, "capacity", n.Status.Capacity)
+	nodeResources(p, "allocatable", n.Status.Allocatable)
+	declaredFeatures(p, field.NewPath("status", "declaredFeatures"), n.Status.DeclaredFeatures)
 }
 
 func nodeResources(p *problems, name string, list corev1.ResourceList) {
@@ -81,12 +83,16 @@ func podCIDRs(p *problems, cidrs []string) {
 	}
 }
 
-func nodeUpdate(p *problems, n, old *corev1.Node) {
+// NodeUpdate checks a change to a node or to its status. What a change to the
+// node itself also has to keep is in Node.
+func NodeUpdate(n, old *corev1.Node) field.ErrorList {
+	var p problems
+	nodeAlways(&p, n)
 	spec := field.NewPath("spec")
 	seen := sets.New[corev1.NodeAddress]()
 	for i, a := range n.Status.Addresses {
 		if seen.Has(a) {
-			p.add(field.Duplicate(field.NewPath("status", "addresses").Index(i), a))
+			p.add(field.Duplicate(field.NewPath("status", "addresses").Index(i), plain(a)))
 		}
 		seen.Insert(a)
 	}
@@ -101,6 +107,7 @@ func nodeUpdate(p *problems, n, old *corev1.Node) {
 	if n.Spec.DoNotUseExternalID != old.Spec.DoNotUseExternalID {
 		p.forbidden(spec.Child("externalID"), "may not be updated")
 	}
+	return p.list()
 }
 
 // featureName is UpperCamelCase, with further segments after slashes.

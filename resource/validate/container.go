@@ -39,7 +39,7 @@ func (c *podCheck) containers(at *field.Path) {
 		names.Insert(ctr.Name)
 		lifecycle(c.problems, path.Child("lifecycle"), ctr.Lifecycle, c.spec.TerminationGracePeriodSeconds)
 		probes(c.problems, path, ctr, c.spec.TerminationGracePeriodSeconds)
-		c.restartPolicy(path, ctr)
+		c.restartPolicy(path, ctr, false)
 	}
 	c.hostPorts(at, list, sets.New[string]())
 }
@@ -52,7 +52,7 @@ func (c *podCheck) initContainers(at *field.Path) {
 	for i := range c.spec.InitContainers {
 		path, ctr := at.Index(i), &c.spec.InitContainers[i]
 		c.container(path, ctr)
-		c.restartPolicy(path, ctr)
+		c.restartPolicy(path, ctr, true)
 		if names.Has(ctr.Name) {
 			c.add(field.Duplicate(path.Child("name"), ctr.Name))
 		} else if ctr.Name != "" {
@@ -211,13 +211,16 @@ func (c *podCheck) resizePolicy(at *field.Path, list []corev1.ContainerResizePol
 }
 
 // restartPolicy checks a container's own policy and its rules (KEP-5307).
-func (c *podCheck) restartPolicy(at *field.Path, ctr *corev1.Container) {
+func (c *podCheck) restartPolicy(at *field.Path, ctr *corev1.Container, init bool) {
 	policy, rules := ctr.RestartPolicy, ctr.RestartPolicyRules
 	if policy == nil && len(rules) == 0 {
 		return
 	}
 	if policy == nil {
 		c.required(at.Child("restartPolicy"), "must specify restartPolicy when restart rules are used")
+		if init {
+			return
+		}
 	} else {
 		supportedOnly(c.problems, at.Child("restartPolicy"), *policy, corev1.ContainerRestartPolicyAlways,
 			corev1.ContainerRestartPolicyNever, corev1.ContainerRestartPolicyOnFailure)

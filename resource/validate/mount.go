@@ -76,7 +76,9 @@ func volumeDevices(p *problems, at *field.Path, c *corev1.Container, volumes map
 		if names.Has(d.Name) {
 			p.invalid(path.Child("name"), d.Name, "must be unique")
 		}
-		names.Insert(d.Name)
+		if d.Name != "" {
+			names.Insert(d.Name)
+		}
 		switch v := volumes[d.Name]; {
 		case v == nil:
 			p.add(field.NotFound(path.Child("name"), d.Name))

@@ -134,6 +134,8 @@ func fibreChannel(p *problems, at *field.Path, s *corev1.FCVolumeSource) {
 		p.required(at.Child("targetWWNs"), "must specify either targetWWNs or wwids, but not both")
 	case len(s.TargetWWNs) > 0 && len(s.WWIDs) > 0:
 		p.invalid(at.Child("targetWWNs"), s.TargetWWNs, "targetWWNs and wwids can not be specified simultaneously")
+	}
+	switch {
 	case len(s.TargetWWNs) > 0 && s.Lun == nil:
 		p.required(at.Child("lun"), "lun is required if targetWWNs is specified")
 	case len(s.TargetWWNs) > 0 && (*s.Lun < 0 || *s.Lun > 255):

@@ -75,12 +75,8 @@ func PodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	}
 	podObject(&p, pod)
 	at := field.NewPath("spec")
-	if len(pod.Spec.Containers) != len(old.Spec.Containers) {
-		p.forbidden(at.Child("containers"), "pod updates may not add or remove containers")
-		return p.list()
-	}
-	if len(pod.Spec.InitContainers) != len(old.Spec.InitContainers) {
-		p.forbidden(at.Child("initContainers"), "pod updates may not add or remove containers")
+	if !sameCount(&p, at.Child("containers"), pod.Spec.Containers, old.Spec.Containers) ||
+		!sameCount(&p, at.Child("initContainers"), pod.Spec.InitContainers, old.Spec.InitContainers) {
 		return p.list()
 	}
 	if !deadlineUpdate(&p, at.Child("activeDeadlineSeconds"), pod.Spec.ActiveDeadlineSeconds, old.Spec.ActiveDeadlineSeconds) {
@@ -93,6 +89,21 @@ func PodUpdate(pod, old *corev1.Pod) field.ErrorList {
 		p.forbidden(at, fmt.Sprintf("pod updates may not change fields other than %s\n%v", mayChange, diff.Diff(old.Spec, *rest)))
 	}
 	return p.list()
+}
+
+// sameCount refuses containers that come and go, and checks what may change of
+// those that stay, again: the API says it twice.
+func sameCount(p *problems, at *field.Path, now, was []corev1.Container) bool {
+	if len(now) != len(was) {
+		p.forbidden(at, "pod updates may not add or remove containers")
+		return false
+	}
+	c := &podCheck{problems: p}
+	for i := range now {
+		p.need(at.Index(i).Child("image"), now[i].Image)
+		c.imageTrimmed(at.Index(i), &now[i])
+	}
+	return true
 }
 
 // withoutMutable returns spec with the values of old in all fields that may
@@ -206,11 +217,13 @@ func tolerationsUpdate(p *problems, at *field.Path, now, was []corev1.Toleration
 			return
 		}
 	}
+	tolerations(p, at, now)
 }
 
 func gatesUpdate(p *problems, at *field.Path, now, was []corev1.PodSchedulingGate) {
 	for i, g := range now {
-		if !slices.Contains(was, g) {
+		again := slices.Contains(now[i+1:], g)
+		if !slices.Contains(was, g) && !again {
 			p.forbidden(at.Index(i).Child("name"), fmt.Sprintf("only deletion is allowed, but found new scheduling gate '%s'", g.Name))
 		}
 	}

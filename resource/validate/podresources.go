@@ -25,6 +25,7 @@ func (c *podCheck) podResources(at *field.Path) {
 		c.forbidden(at.Child("claims"), "claims may not be set for Resources at pod-level")
 	}
 	resources(c.problems, at, r, podResourceName)
+	claimNames(c.problems, at.Child("claims"), r.Claims, c.claims)
 	requests := sum(c.spec, func(ctr *corev1.Container) corev1.ResourceList { return ctr.Resources.Requests })
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
 		total, whole := requests[name], r.Requests[name]

@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,8 +37,17 @@ func PodStatus(pod, old *corev1.Pod) field.ErrorList {
 		stateChanges(&p, at.Child("initContainerStatuses"), s.InitContainerStatuses, was.InitContainerStatuses, &old.Spec, old.Spec.InitContainers)
 	}
 	stateChanges(&p, at.Child("ephemeralContainerStatuses"), s.EphemeralContainerStatuses, was.EphemeralContainerStatuses, &old.Spec, nil)
+	containerStatuses(&p, at.Child("containerStatuses"), pod, s.ContainerStatuses, pod.Spec.Containers)
+	containerStatuses(&p, at.Child("initContainerStatuses"), pod, s.InitContainerStatuses, pod.Spec.InitContainers)
+	containerUsers(&p, at.Child("ephemeralContainerStatuses"), pod, s.EphemeralContainerStatuses)
+	for i, c := range s.EphemeralContainerStatuses {
+		if len(c.AllocatedResourcesStatus) > 0 {
+			p.forbidden(at.Child("ephemeralContainerStatuses").Index(i).Child("allocatedResourcesStatus"), "must not be specified in container status")
+		}
+	}
 	claimStatuses(&p, at.Child("resourceClaimStatuses"), s.ResourceClaimStatuses, pod.Spec.ResourceClaims)
-	addresses(&p, at.Child("podIPs"), podIPs(s), podIPs(was))
+	extendedClaim(&p, at.Child("extendedResourceClaimStatus"), s.ExtendedResourceClaimStatus, &pod.Spec)
+	addresses(&p, at.Child("podIPs"), s.PodIPs, podIPs(s), podIPs(was))
 	switch {
 	case (s.PodIP != "") != (len(s.PodIPs) > 0):
 		p.invalid(at.Child("podIPs"), s.PodIPs, "podIP and podIPs must either both be set or both be unset")
@@ -47,7 +57,7 @@ func PodStatus(pod, old *corev1.Pod) field.ErrorList {
 	if len(s.HostIPs) > 0 && s.HostIPs[0].IP != s.HostIP {
 		p.invalid(at.Child("hostIPs").Index(0).Child("ip"), s.HostIPs[0].IP, "must be equal to `hostIP`")
 	}
-	addresses(&p, at.Child("hostIPs"), hostIPs(s), hostIPs(was))
+	addresses(&p, at.Child("hostIPs"), s.HostIPs, hostIPs(s), hostIPs(was))
 	return p.list()
 }
 
@@ -77,15 +87,19 @@ func hostIPs(s *corev1.PodStatus) []string {
 }
 
 // addresses checks a list of at most one address per family.
-func addresses(p *problems, at *field.Path, ips, had []string) {
-	for i, value := range ips {
-		ip(p, at.Index(i), value, had)
+func addresses(p *problems, at *field.Path, value any, ips, had []string) {
+	for i, one := range ips {
+		ip(p, at.Index(i), one, had)
 	}
 	if len(ips) < 2 {
 		return
 	}
-	if dual, err := netutils.IsDualStackIPStrings(ips); err != nil || !dual || len(ips) > 2 {
-		p.invalid(at, ips, "may specify no more than one IP for each IP family")
+	dual, err := netutils.IsDualStackIPStrings(ips)
+	if err != nil {
+		p.add(field.InternalError(at, fmt.Errorf("failed to check for dual stack with error:%v", err)))
+	}
+	if !dual || len(ips) > 2 {
+		p.invalid(at, value, "may specify no more than one IP for each IP family")
 	}
 }
 
@@ -159,5 +173,43 @@ func claimStatuses(p *problems, at *field.Path, statuses []corev1.PodResourceCla
 		if s.ResourceClaimName != nil {
 			objectName(p, path.Child("resourceClaimName"), *s.ResourceClaimName)
 		}
+	}
+}
+
+// extendedClaim checks which extended resources devices were found for
+// (KEP-5004).
+func extendedClaim(p *problems, at *field.Path, s *corev1.PodExtendedResourceClaimStatus, spec *corev1.PodSpec) {
+	if s == nil {
+		return
+	}
+	requests := map[string]corev1.ResourceList{}
+	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			requests[list[i].Name] = list[i].Resources.Requests
+		}
+	}
+	mappings := at.Child("requestMappings")
+	if len(s.RequestMappings) == 0 {
+		p.required(mappings, "at least one request mapping is required")
+	}
+	seen := sets.New[corev1.ContainerExtendedResourceRequest]()
+	for i, m := range s.RequestMappings {
+		path := mappings.Index(i)
+		list, ok := requests[m.ContainerName]
+		if !ok {
+			p.invalid(path.Child("containerName"), m.ContainerName, "must match the name of an entry in spec.initContainers.name or spec.containers.name")
+		} else if _, ok := list[corev1.ResourceName(m.ResourceName)]; !ok {
+			p.invalid(path.Child("resourceName"), m.ResourceName,
+				"must match the extended resource name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests")
+		}
+		dnsLabel(p, at.Child("requestName"), m.RequestName)
+		if seen.Has(m) {
+			p.add(field.Duplicate(path.Child("containerName"), m.ContainerName),
+				field.Duplicate(path.Child("resourceName"), m.ResourceName), field.Duplicate(path.Child("requestName"), m.RequestName))
+		}
+		seen.Insert(m)
+	}
+	if p.need(at.Child("resourceClaimName"), s.ResourceClaimName) {
+		objectName(p, at.Child("resourceClaimName"), s.ResourceClaimName)
 	}
 }

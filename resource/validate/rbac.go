@@ -5,6 +5,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/validate/content"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -52,6 +53,9 @@ func Aggregation(rule *rbacv1.AggregationRule) field.ErrorList {
 	}
 	for i := range rule.ClusterRoleSelectors {
 		p.add(LabelSelector(at.Index(i), &rule.ClusterRoleSelectors[i])...)
+		if _, err := metav1.LabelSelectorAsSelector(&rule.ClusterRoleSelectors[i]); err != nil {
+			p.invalid(at.Index(i), nil, "invalid label selector.")
+		}
 	}
 	return p.list()
 }

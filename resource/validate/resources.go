@@ -64,9 +64,7 @@ func quantity(p *problems, at *field.Path, name corev1.ResourceName, q resource.
 }
 
 func containerResourceName(p *problems, at *field.Path, name corev1.ResourceName) {
-	if !resourceName(p, at, name) {
-		return
-	}
+	resourceName(p, at, name)
 	switch {
 	case !strings.Contains(string(name), "/"):
 		if name != corev1.ResourceCPU && name != corev1.ResourceMemory && name != corev1.ResourceEphemeralStorage && !isHugePages(name) {
@@ -91,7 +89,6 @@ func resourceName(p *problems, at *field.Path, name corev1.ResourceName) bool {
 	}
 	if !strings.Contains(string(name), "/") && !standardResource(name) {
 		p.invalid(at, name, "must be a standard resource type or fully qualified")
-		p.invalid(at, name, "must be a standard resource for containers")
 		return false
 	}
 	return true

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -135,7 +134,7 @@ func servicePortNumbers(p *problems, at *field.Path, spec *corev1.ServiceSpec) {
 	for i, port := range spec.Ports {
 		k := key{port.Protocol, port.Port}
 		if ports.Has(k) {
-			p.add(field.Duplicate(at.Index(i), corev1.ServicePort{Protocol: port.Protocol, Port: port.Port}))
+			p.add(field.Duplicate(at.Index(i), plain(corev1.ServicePort{Protocol: port.Protocol, Port: port.Port})))
 		}
 		ports.Insert(k)
 	}
@@ -210,12 +209,16 @@ func loadBalancerFields(p *problems, at *field.Path, spec *corev1.ServiceSpec) {
 	case isBalancer && spec.AllocateLoadBalancerNodePorts == nil:
 		p.required(field.NewPath("allocateLoadBalancerNodePorts"), "")
 	}
+	loadBalancerClass(p, at, spec)
+}
+
+func loadBalancerClass(p *problems, at *field.Path, spec *corev1.ServiceSpec) {
 	switch class := spec.LoadBalancerClass; {
 	case class == nil:
-	case isBalancer:
+	case spec.Type == corev1.ServiceTypeLoadBalancer:
 		qualifiedName(p, at.Child("loadBalancerClass"), *class)
 	default:
-		p.forbidden(at.Child("loadBalancerClass"), only)
+		p.forbidden(at.Child("loadBalancerClass"), "may only be used when `type` is 'LoadBalancer'")
 	}
 }
 
@@ -239,7 +242,7 @@ func trafficPolicies(p *problems, at *field.Path, spec *corev1.ServiceSpec) {
 	if policy := spec.InternalTrafficPolicy; policy != nil {
 		supportedOnly(p, at.Child("internalTrafficPolicy"), *policy,
 			corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal)
-	} else if spec.Type != corev1.ServiceTypeExternalName && spec.Type != "" {
+	} else if spec.Type == corev1.ServiceTypeClusterIP || spec.Type == corev1.ServiceTypeNodePort || spec.Type == corev1.ServiceTypeLoadBalancer {
 		p.required(at.Child("internalTrafficPolicy"), "")
 	}
 	if spec.TrafficDistribution != nil {
@@ -259,57 +262,4 @@ func healthChecked(spec *corev1.ServiceSpec) bool {
 
 func headless(spec *corev1.ServiceSpec) bool {
 	return len(spec.ClusterIPs) == 1 && spec.ClusterIPs[0] == corev1.ClusterIPNone
-}
-
-func serviceUpdate(p *problems, spec, old *corev1.ServiceSpec) {
-	at := field.NewPath("spec")
-	if spec.Type != corev1.ServiceTypeExternalName && old.Type != corev1.ServiceTypeExternalName {
-		clusterIPsUpdate(p, at, spec, old)
-		familiesUpdate(p, at, spec, old)
-	}
-	if spec.Type == corev1.ServiceTypeLoadBalancer && old.Type == corev1.ServiceTypeLoadBalancer &&
-		!equality.Semantic.DeepEqual(spec.LoadBalancerClass, old.LoadBalancerClass) {
-		p.invalid(at.Child("loadBalancerClass"), spec.LoadBalancerClass, "may not change once set")
-	}
-	if healthChecked(spec) && healthChecked(old) && spec.HealthCheckNodePort != old.HealthCheckNodePort {
-		p.forbidden(at.Child("healthCheckNodePort"), "field is immutable")
-	}
-}
-
-// LoadBalancerStatus checks what a balancer's controller wrote.
-func LoadBalancerStatus(s, old *corev1.Service) field.ErrorList {
-	var p problems
-	at := field.NewPath("status", "loadBalancer", "ingress")
-	ingress := s.Status.LoadBalancer.Ingress
-	if s.Spec.Type != corev1.ServiceTypeLoadBalancer && len(ingress) > 0 {
-		p.forbidden(at, "may only be used when `spec.type` is 'LoadBalancer'")
-		return p.list()
-	}
-	var had []string
-	if old != nil {
-		for _, in := range old.Status.LoadBalancer.Ingress {
-			had = append(had, in.IP)
-		}
-	}
-	for i, in := range ingress {
-		path := at.Index(i)
-		if in.IP != "" {
-			ip(&p, path.Child("ip"), in.IP, had)
-		}
-		switch {
-		case in.IPMode == nil && in.IP != "":
-			p.required(path.Child("ipMode"), "must be specified when `ip` is set")
-		case in.IPMode != nil && in.IP == "":
-			p.forbidden(path.Child("ipMode"), "may not be specified when `ip` is not set")
-		case in.IPMode != nil:
-			supportedOnly(&p, path.Child("ipMode"), *in.IPMode, corev1.LoadBalancerIPModeVIP, corev1.LoadBalancerIPModeProxy)
-		}
-		if in.Hostname != "" {
-			dnsSubdomain(&p, path.Child("hostname"), in.Hostname)
-			if isIP(in.Hostname) {
-				p.invalid(path.Child("hostname"), in.Hostname, "must be a DNS name, not an IP address")
-			}
-		}
-	}
-	return p.list()
 }

@@ -26,7 +26,7 @@ func (p *problems) list() field.ErrorList { return field.ErrorList(*p) }
 func (p *problems) required(path *field.Path, detail string) { p.add(field.Required(path, detail)) }
 
 func (p *problems) invalid(path *field.Path, value any, detail string) {
-	p.add(field.Invalid(path, value, detail))
+	p.add(field.Invalid(path, plain(value), detail))
 }
 
 func (p *problems) forbidden(path *field.Path, detail string) { p.add(field.Forbidden(path, detail)) }
@@ -134,7 +134,7 @@ func Immutable(path *field.Path, value, old any) field.ErrorList {
 	if equality.Semantic.DeepEqual(value, old) {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(path, value, "field is immutable").WithOrigin("immutable")}
+	return field.ErrorList{field.Invalid(path, plain(value), "field is immutable").WithOrigin("immutable")}
 }
 
 // Labels checks a map of labels, such as a selector.

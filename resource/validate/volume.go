@@ -48,20 +48,51 @@ func volumes(p *problems, at *field.Path, list []corev1.Volume, podName string) 
 // volumeSource checks that a volume has one source, and this source.
 func volumeSource(p *problems, at *field.Path, v *corev1.Volume, podName string) {
 	kinds := volumeKinds(v, podName)
+	slices.SortFunc(kinds, func(a, b volumeKind) int {
+		return slices.Index(volumeOrder, a.name) - slices.Index(volumeOrder, b.name)
+	})
 	found := ""
 	for _, k := range kinds {
 		switch {
 		case !k.set:
 		case found != "":
-			p.forbidden(at.Child(k.name), "may not specify more than 1 volume type")
+			p.forbidden(at.Child(nameInRefusal(k.name)), "may not specify more than 1 volume type")
 		default:
 			found = k.name
-			k.check(p, at.Child(k.name))
+			k.check(p, at.Child(nameInDetail(k.name)))
 		}
 	}
 	if found == "" {
 		p.required(at, "must specify a volume type")
 	}
+}
+
+// volumeOrder is the order in which the API looks at sources: the first one
+// counts, and all further ones are too many.
+var volumeOrder = []string{
+	"emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi",
+	"glusterfs", "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc",
+	"flexVolume", "configMap", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk",
+	"storageos", "projected", "scaleIO", "csi", "ephemeral", "image",
+}
+
+// nameInRefusal and nameInDetail are the field's name as the API spells it in
+// its messages, which are not always right but always the same.
+func nameInRefusal(name string) string {
+	switch name {
+	case "cephfs":
+		return "cephFS"
+	case "downwardAPI":
+		return "downwarAPI"
+	}
+	return name
+}
+
+func nameInDetail(name string) string {
+	if name == "gcePersistentDisk" {
+		return "persistentDisk"
+	}
+	return name
 }
 
 // volumeKind is one of the fields of a volume source.

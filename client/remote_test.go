@@ -1,0 +1,106 @@
+package client_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/skiff-sh/skiff/apiserver/apiservertest"
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
+
+// bearer adds the administrator's token.
+type bearer struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+apiservertest.Admin)
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+func remote(t *testing.T, c *apiservertest.Cluster) *client.Remote {
+	t.Helper()
+	r := client.NewRemote(client.RemoteConfig{
+		Server: c.URL, HTTP: &http.Client{Transport: bearer{}}, Log: slog.New(slog.DiscardHandler),
+		Watched: []client.Watched{{Kind: resource.ConfigMaps.Info}, {Kind: resource.Namespaces.Info}, {Kind: resource.Pods.Info, Fields: "spec.nodeName=n1"}},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = r.Run(ctx) // it ends with ctx
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	wait, stop := context.WithTimeout(ctx, 10*time.Second)
+	defer stop()
+	if err := r.Synced(wait); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func configMap(name string, data map[string]string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Data: data}
+}
+
+func TestRemoteHoldsWhatIsThereAndWhatChanges(t *testing.T) {
+	c := apiservertest.Start(t)
+	if _, err := c.Client().Do(t.Context(), client.Create(resource.ConfigMaps, configMap("before", nil))); err != nil {
+		t.Fatal(err)
+	}
+	r := remote(t, c)
+	if _, ok := view.Get(r.Cache().View(), resource.ConfigMaps, "default", "before"); !ok {
+		t.Error("the cache lacks what was there before")
+	}
+	if r.Cache().View().Len(resource.Namespaces.Info) != 4 {
+		t.Errorf("the cache holds %d namespaces, want 4", r.Cache().View().Len(resource.Namespaces.Info))
+	}
+	reader := r.Cache().Read(r.Cache().View().Revision(), resource.ConfigMaps.Info)
+	defer reader.Close()
+	if _, err := c.Client().Do(t.Context(), client.Create(resource.ConfigMaps, configMap("after", nil))); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	changes, _, err := reader.Next(ctx)
+	if err != nil || len(changes) != 1 || changes[0].New.Key.Name != "after" {
+		t.Errorf("changes are %v, %v", changes, err)
+	}
+}
+
+func TestRemoteDo(t *testing.T) {
+	c := apiservertest.Start(t)
+	r := remote(t, c)
+	made, err := client.Do(t.Context(), r, resource.ConfigMaps, client.Create(resource.ConfigMaps, configMap("x", map[string]string{"a": "1"})))
+	if err != nil || made.UID == "" {
+		t.Fatalf("create: %v, %v", made, err)
+	}
+	patched, err := client.Do(t.Context(), r, resource.ConfigMaps,
+		client.MergePatch(resource.ConfigMaps, "default", "x", "", map[string]any{"data": map[string]any{"a": "2"}}))
+	if err != nil || patched.Data["a"] != "2" {
+		t.Fatalf("patch: %v, %v", patched, err)
+	}
+	if seen, ok := view.Get(r.Cache().View(), resource.ConfigMaps, "default", "x"); !ok || seen.Data["a"] != "2" {
+		t.Errorf("after Do the cache shows %v", seen)
+	}
+	stale := made.DeepCopy()
+	stale.Data["a"] = "3"
+	if _, err := r.Do(t.Context(), client.Update(resource.ConfigMaps, stale)); !apierrors.IsConflict(err) {
+		t.Errorf("a stale update gives %v, want a conflict", err)
+	}
+	if _, err := r.Do(t.Context(), client.Delete(resource.ConfigMaps, made)); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	if _, err := r.Do(t.Context(), client.Delete(resource.ConfigMaps, made)); !apierrors.IsNotFound(err) {
+		t.Errorf("a second delete gives %v, want not found", err)
+	}
+}

@@ -1,0 +1,63 @@
+package validate
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+)
+
+// plain prepares a value for an error message. The API has always shown
+// structures with the names of Go fields, empty ones included, and clients
+// compare these texts.
+func plain(value any) any {
+	t := reflect.TypeOf(value)
+	for t != nil && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice) {
+		t = t.Elem()
+	}
+	if t == nil || t.Kind() != reflect.Struct || !strings.HasPrefix(t.PkgPath(), "k8s.io/api/") {
+		return value
+	}
+	return goNames{reflect.ValueOf(value)}
+}
+
+// goNames is a value whose JSON has the names of Go fields.
+type goNames struct{ v reflect.Value }
+
+// MarshalJSON implements json.Marshaler.
+func (g goNames) MarshalJSON() ([]byte, error) {
+	var out bytes.Buffer
+	err := g.write(&out, g.v)
+	return out.Bytes(), err
+}
+
+func (g goNames) write(out *bytes.Buffer, v reflect.Value) error {
+	switch {
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		return g.write(out, v.Elem())
+	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().PkgPath(), "k8s.io/api/"):
+		return g.list(out, '{', '}', v.NumField(), func(i int) error {
+			out.WriteString(`"` + v.Type().Field(i).Name + `":`)
+			return g.write(out, v.Field(i))
+		})
+	case v.Kind() == reflect.Slice && !v.IsNil() && v.Type().Elem().Kind() != reflect.Uint8:
+		return g.list(out, '[', ']', v.Len(), func(i int) error { return g.write(out, v.Index(i)) })
+	}
+	data, err := json.Marshal(v.Interface())
+	out.Write(data)
+	return err
+}
+
+func (g goNames) list(out *bytes.Buffer, open, end byte, n int, one func(int) error) error {
+	out.WriteByte(open)
+	for i := range n {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		if err := one(i); err != nil {
+			return err
+		}
+	}
+	out.WriteByte(end)
+	return nil
+}
