@@ -61,7 +61,8 @@ func machine(t *testing.T, c cluster) map[string][]string {
 		"processes":      processes(t, c),
 		"mounts":         lines(t, c.mentions, "cat", "/proc/self/mountinfo"),
 		"control groups": files(t, c.mentions, "/sys/fs/cgroup"),
-		"files":          files(t, nil, "/etc", "/opt", "/usr/local", "/var/lib/cni", "/var/log", "/run/netns"),
+		"files":          files(t, nil, "/etc", "/opt", "/usr/local", "/var/log", "/run/netns"),
+		"CNI results":    files(t, c.mentionedIn, "/var/lib/cni"),
 		"runtime files":  files(t, c.mentions, "/run", "/var/lib", "/dev/shm"),
 	}
 }
@@ -83,6 +84,12 @@ func difference(before, after map[string][]string) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// mentionedIn tells whether a file's text mentions the cluster.
+func (c cluster) mentionedIn(file string) bool {
+	text, err := os.ReadFile(file)
+	return err == nil && c.mentions(string(text))
 }
 
 // mentions tells what is named after the cluster, or lies in its directory.
