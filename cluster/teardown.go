@@ -36,6 +36,9 @@ func teardown(ctx context.Context, config NodeConfig, progress Progress) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if err := network.RemoveCache(config.network()); err != nil {
+		return err
+	}
 	progress("removed network, service rules, mounts and control groups")
 	if err := os.RemoveAll(config.runDir()); err != nil {
 		return fmt.Errorf("remove %s: %w", config.runDir(), err)
