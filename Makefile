@@ -11,6 +11,7 @@ all: build
 
 # The binary, and the pinned container runtime beside it.
 build: runtime
+	@echo "building $(BIN)/skiff"
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/skiff .
 
 # containerd, its shim and runc from their modules, and our small helpers.
@@ -20,6 +21,7 @@ runtime:
 
 # The sample application's images, without Docker or a registry.
 images: build
+	@echo "building the sample application's images"
 	@$(GO) run ./samples/build -o $(BIN)/images
 
 # A cluster on this machine with the sample application on it.

@@ -43,9 +43,12 @@ if ! pkg-config --exists libseccomp 2>/dev/null; then
 		echo "runtime: install libseccomp's static development files and pkg-config (Fedora: libseccomp-static, Alpine: libseccomp-static libseccomp-dev), then run this again" >&2
 		exit 1
 	fi
-	apt-get install -y libseccomp-dev pkg-config gcc libc6-dev musl-tools >&2
+	packages="libseccomp-dev pkg-config gcc libc6-dev musl-tools"
+	# A fresh machine has no list of packages yet.
+	apt-get install -y -q $packages >/dev/null 2>&1 || { apt-get update -q >/dev/null && apt-get install -y -q $packages >&2; }
 fi
 
+echo "building containerd $containerd_version, its shim and runc (a minute or two at the first time)" >&2
 rm -f "$stamp"
 export GOFLAGS="-mod=readonly -trimpath -buildvcs=false" GOWORK=off
 

@@ -4,6 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 skiff=bin/skiff
 
+if ! command -v curl >/dev/null; then
+  echo "installing curl, to ask the guestbook"
+  { apt-get install -y -q curl || { apt-get update -q && apt-get install -y -q curl; }; } >/dev/null
+fi
+
 echo "starting a cluster (skiff up)"
 $skiff up
 export KUBECONFIG=/var/lib/skiff/default/admin.kubeconfig
