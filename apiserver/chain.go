@@ -103,6 +103,9 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		writeError(w, r, err)
 		return
 	}
+	if info.Deprecated != "" {
+		c.warn(info.Deprecated)
+	}
 	if err := s.serveVerb(w, r, c); err != nil {
 		writeError(w, r, err)
 	}

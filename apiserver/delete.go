@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
 	"sigs.k8s.io/yaml"
 
 	"github.com/skiff-sh/skiff/resource"
@@ -174,6 +173,9 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 			return change{same: true} // grace is only ever shortened
 		}
 		if before == nil || grace < *before {
+			if before != nil { // grace counts from the first delete
+				deletion = metav1.NewTime(was.Add(time.Duration(grace-*before) * time.Second))
+			}
 			obj.SetDeletionTimestamp(&deletion)
 			obj.SetDeletionGracePeriodSeconds(&grace)
 		}

@@ -264,6 +264,7 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err != nil {
 		return err
 	}
+	c.writeWarnings(w)
 	meta := metav1.ListMeta{
 		ResourceVersion: strconv.FormatInt(page.revision, 10), Continue: page.next, RemainingItemCount: page.remaining,
 	}

@@ -135,6 +135,7 @@ func (w *watcher) start() {
 	}
 	w.w.Header().Set("Content-Type", media)
 	w.w.Header().Set("Cache-Control", "no-cache, private")
+	w.call.writeWarnings(w.w)
 	w.w.WriteHeader(http.StatusOK)
 	w.flush()
 }

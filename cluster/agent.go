@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 
 	"github.com/skiff-sh/skiff/client"
@@ -37,8 +36,8 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	if err := nodeListenAddress(config.NodeListen); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(config.DataDir, 0o711); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
+	if err := claimDir(config.DataDir); err != nil {
+		return err
 	}
 	unlock, err := lock(Paths{Data: config.DataDir}.Lock(), config.DataDir)
 	if err != nil {

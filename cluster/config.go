@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -140,6 +141,9 @@ func (c *Config) Save() error {
 // LoadConfig reads the configuration of a cluster that was started before.
 func LoadConfig(paths Paths) (Config, error) {
 	data, err := os.ReadFile(paths.Settings())
+	if errors.Is(err, syscall.ENOTDIR) {
+		return Config{}, fmt.Errorf("--data-dir %s: it is a file; choose a directory", paths.Data)
+	}
 	if err != nil {
 		return Config{}, err
 	}

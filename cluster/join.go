@@ -77,7 +77,7 @@ func ParseJoinToken(text string) (JoinToken, error) {
 func ReadJoinToken(paths Paths) (string, error) {
 	data, err := os.ReadFile(paths.JoinToken())
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", errors.New("the cluster has no join token yet: start it with \"skiff up\"")
+		return "", fmt.Errorf("the cluster at %s has no join token: start it with \"skiff up\"", paths.Data)
 	}
 	return string(data), err
 }

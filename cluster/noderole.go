@@ -128,16 +128,21 @@ type nodeRole struct {
 	id     *identity
 	log    *slog.Logger
 
-	once   sync.Once
-	engine *containerd.Runtime
-	err    error
+	mu     sync.Mutex
+	engine *containerd.Runtime // once it has started
 }
 
 // prepare starts what does not need the API server: the network of pods and
 // the container engine. It may be called by several at once.
 func (n *nodeRole) prepare(ctx context.Context) (*containerd.Runtime, error) {
-	n.once.Do(func() { n.engine, n.err = n.start(ctx) })
-	return n.engine, n.err
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.engine != nil {
+		return n.engine, nil
+	}
+	var err error
+	n.engine, err = n.start(ctx)
+	return n.engine, err
 }
 
 func (n *nodeRole) start(ctx context.Context) (*containerd.Runtime, error) {

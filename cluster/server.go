@@ -51,24 +51,49 @@ func RunServer(ctx context.Context, config Config, log *slog.Logger) error {
 	if err := config.Validate(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(config.DataDir, 0o711); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
+	if err := claimDir(config.DataDir); err != nil {
+		return err
 	}
 	unlock, err := lock(config.Paths().Lock(), config.DataDir)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := config.Save(); err != nil {
-		return err
-	}
 	listener, err := listen(config.Listen)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
+	if err := config.Save(); err != nil { // after what a wrong flag fails at
+		return err
+	}
 	s := &server{config: config, address: nodeAddress(bridgeAddress(config.PodCIDR)), listener: listener, log: log}
 	return s.run(ctx)
+}
+
+// ours are the entries of a data directory that there can be before its
+// settings are.
+var ours = []string{"lock", "supervise.pid", "supervise.pid.state", "server.log"}
+
+// claimDir makes a data directory, and refuses one with something in it that is
+// no cluster's: "skiff down --purge" would remove that.
+func claimDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return fmt.Errorf("--data-dir %s: %w; choose another directory", dir, err)
+	}
+	if fileExists(Paths{Data: dir}.Settings()) {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("--data-dir %s: %w; choose another directory", dir, err)
+	}
+	for _, e := range entries {
+		if !slices.Contains(ours, e.Name()) {
+			return fmt.Errorf("--data-dir %s: it holds %s and is no cluster's; choose an empty directory, or a new one", dir, e.Name())
+		}
+	}
+	return nil
 }
 
 // lock makes sure that only one process runs a data directory.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-	"log/slog"
 
 	"github.com/skiff-sh/skiff/network"
 	"github.com/skiff-sh/skiff/node/containerd"
@@ -34,6 +34,9 @@ func teardown(ctx context.Context, config NodeConfig, progress Progress) error {
 	errs = append(errs, purgeRules(config), network.Teardown(config.network()))
 	errs = append(errs, unmountBelow(config.DataDir), unmountBelow(config.runDir()), removeGroups(config.group()))
 	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := network.RemoveCache(config.network()); err != nil {
 		return err
 	}
 	progress("removed network, service rules, mounts and control groups")

@@ -36,8 +36,8 @@ func Up(ctx context.Context, config Config, wait bool, progress Progress) error 
 		if err := preflight(config); err != nil {
 			return err
 		}
-		if err := os.MkdirAll(config.DataDir, 0o711); err != nil {
-			return fmt.Errorf("make data directory: %w", err)
+		if err := claimDir(config.DataDir); err != nil {
+			return err
 		}
 		if err := config.Save(); err != nil {
 			return err
@@ -61,7 +61,7 @@ func startSupervisor(config Config) error {
 	if err != nil {
 		return fmt.Errorf("find skiff's own binary: %w", err)
 	}
-	supervise := filepath.Join(config.Runtime, "skiff-supervise")
+	supervise := filepath.Join(config.Runtime, supervisor)
 	if !fileExists(supervise) {
 		return fmt.Errorf("%s is missing: build it with \"make\", or name its directory in SKIFF_RUNTIME", supervise)
 	}
@@ -214,12 +214,31 @@ func stopSupervisor(ctx context.Context, paths Paths) error {
 	if err != nil {
 		return fmt.Errorf("%s: %q is not a process number; remove the file if no supervisor runs", paths.SupervisorPID(), data)
 	}
-	if isProgram(pid, "skiff-supervise") {
+	if isProgram(pid, supervisor) {
 		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("stop the supervisor: %w", err)
 		}
+		if err := awaitGone(ctx, pid); err != nil {
+			return err
+		}
 	}
 	return awaitStopped(ctx, paths)
+}
+
+// supervisor is the program that keeps a server running.
+const supervisor = "skiff-supervise"
+
+// awaitGone returns when the supervisor has ended, and with it the server: else
+// it might start one more.
+func awaitGone(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, stopTimeout, errors.New("the supervisor does not end"))
+	defer cancel()
+	return until(ctx, startupPoll, func() error { return nil }, func(context.Context) error {
+		if isProgram(pid, supervisor) {
+			return fmt.Errorf("process %d still runs", pid)
+		}
+		return nil
+	})
 }
 
 // stopTimeout is how long a server may take to end.

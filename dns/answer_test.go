@@ -199,7 +199,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add("1-2-3-4.default.pod.cluster.local.", uint16(dns.TypeA))
 	z := testZone()
 	f.Fuzz(func(t *testing.T, name string, qtype uint16) {
-		r := Answer(z, dns.Question{Name: name, Qtype: qtype, Qclass: dns.ClassINET})
+		r := Answer(z, dns.Question{Name: dns.Fqdn(name), Qtype: qtype, Qclass: dns.ClassINET})
 		if len(r.Answer) == 0 && r.Forward == "" && len(r.Authority) != 1 {
 			t.Errorf("%q %d: empty answer without SOA", name, qtype)
 		}

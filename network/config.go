@@ -48,6 +48,31 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// name is the network's name in the CNI's sense, of which the machine may have
+// several.
+func (c Config) name() string { return "skiff-" + c.Bridge }
+
+// cache is where containerd's CNI library keeps a file per attachment. Its
+// place cannot be set.
+const cache = "/var/lib/cni"
+
+// RemoveCache removes what the CNI library has kept of this network.
+func RemoveCache(c Config) error {
+	files, err := filepath.Glob(filepath.Join(cache, "results", c.name()+"-*"))
+	if err != nil {
+		return fmt.Errorf("find the CNI library's files: %w", err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the CNI library's files: %w", err)
+		}
+	}
+	// Where nobody else uses them, the directories go too.
+	_ = os.Remove(filepath.Join(cache, "results"))
+	_ = os.Remove(cache)
+	return nil
+}
+
 // WriteConflist puts the CNI configuration into dir, under a name that
 // containerd prefers to others there. Containerd watches the directory and
 // takes the file as soon as it is whole.
@@ -64,7 +89,7 @@ func (c Config) WriteConflist(dir string) error {
 	}
 	data, err := json.MarshalIndent(map[string]any{
 		"cniVersion": "1.0.0",
-		"name":       "skiff",
+		"name":       c.name(),
 		"plugins":    []plugin{{Plugin, c}},
 	}, "", "  ")
 	if err != nil {

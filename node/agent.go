@@ -56,10 +56,9 @@ func New(config Config, deps Deps) (*Agent, error) {
 	config = config.withDefaults()
 	a := &Agent{
 		config: config, client: deps.Client, runtime: deps.Runtime, events: deps.Events, log: deps.Log,
-		volumes: volume.Root{Path: config.Root},
-		inbox:   make(chan func(), 64),
-		pods:    map[types.UID]*record{},
-		byName:  map[view.Key]types.UID{},
+		inbox:  make(chan func(), 64),
+		pods:   map[types.UID]*record{},
+		byName: map[view.Key]types.UID{},
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -119,9 +118,11 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 func (a *Agent) prepare() error {
-	if err := a.volumes.Prepare(); err != nil {
+	root, err := volume.Open(a.config.Root)
+	if err != nil {
 		return err
 	}
+	a.volumes = root
 	if err := os.MkdirAll(a.config.Logs, 0o755); err != nil {
 		return fmt.Errorf("create folder of logs: %w", err)
 	}

@@ -120,7 +120,7 @@ func (a *Agent) lastWords(c *Container) string {
 	if c.TerminationFile == "" {
 		return ""
 	}
-	if rel, err := filepath.Rel(a.config.Root, c.TerminationFile); err != nil || !filepath.IsLocal(rel) {
+	if rel, err := filepath.Rel(a.volumes.Path, c.TerminationFile); err != nil || !filepath.IsLocal(rel) {
 		return ""
 	}
 	text, err := readEnd(c.TerminationFile, maxMessage)

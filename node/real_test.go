@@ -105,8 +105,13 @@ func newWorld(t testing.TB) *world {
 		Name: nodeName, Addresses: []string{"10.231.7.1"}, Root: dir + "/node", CgroupRoot: cgroups,
 		ClusterDNS: []string{"10.96.0.10"}, MaxPods: 250,
 	}
+	t.Cleanup(func() {
+		if w.stop != nil {
+			w.stop()
+		}
+		w.clear()
+	})
 	w.startAgent()
-	t.Cleanup(func() { w.stop(); w.clear() })
 	return w
 }
 

@@ -2,14 +2,13 @@ package node
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"sync"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/node/volume"

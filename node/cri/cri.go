@@ -20,6 +20,13 @@ type Client struct {
 	Images  runtimeapi.ImageServiceClient
 }
 
+// The most that a call may take: a runtime that hangs must not hold up a pod for
+// ever. Pulls have no limit but the runtime's own, for want of progress.
+const (
+	callLimit    = 2 * time.Minute
+	sandboxLimit = 4 * time.Minute
+)
+
 // NotFound reports whether the runtime does not know the sandbox, container or
 // image.
 func NotFound(err error) bool { return code(err) == codes.NotFound }
@@ -51,6 +58,8 @@ func Message(err error) string {
 
 // Version returns the runtime's name and version, as in "containerd://2.4.2".
 func (c *Client) Version(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	r, err := c.Runtime.Version(ctx, &runtimeapi.VersionRequest{})
 	if err != nil {
 		return "", fmt.Errorf("read runtime version: %w", err)
@@ -65,6 +74,8 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 // Unready returns what of the runtime's two required conditions, RuntimeReady and
 // NetworkReady, is not met, with its message. Others are advice to operators.
 func (c *Client) Unready(ctx context.Context) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	r, err := c.Runtime.Status(ctx, &runtimeapi.StatusRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("read runtime status: %w", err)
@@ -81,6 +92,8 @@ func (c *Client) Unready(ctx context.Context) (map[string]string, error) {
 
 // RunSandbox creates and starts a pod sandbox and returns its ID.
 func (c *Client) RunSandbox(ctx context.Context, config *runtimeapi.PodSandboxConfig, handler string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, sandboxLimit)
+	defer cancel()
 	r, err := c.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: config, RuntimeHandler: handler})
 	if err != nil {
 		return "", err
@@ -90,6 +103,8 @@ func (c *Client) RunSandbox(ctx context.Context, config *runtimeapi.PodSandboxCo
 
 // Sandbox returns the state of a sandbox.
 func (c *Client) Sandbox(ctx context.Context, id string) (*runtimeapi.PodSandboxStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	r, err := c.Runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: id})
 	if err != nil {
 		return nil, err
@@ -100,6 +115,8 @@ func (c *Client) Sandbox(ctx context.Context, id string) (*runtimeapi.PodSandbox
 // StopSandbox ends every process of a sandbox and frees its address. A sandbox
 // that is gone is no error.
 func (c *Client) StopSandbox(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	_, err := c.Runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: id})
 	return unlessGone(err)
 }
@@ -107,12 +124,16 @@ func (c *Client) StopSandbox(ctx context.Context, id string) error {
 // RemoveSandbox removes a sandbox and its containers. A sandbox that is gone is
 // no error.
 func (c *Client) RemoveSandbox(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	_, err := c.Runtime.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: id})
 	return unlessGone(err)
 }
 
 // CreateContainer creates a container in a sandbox and returns its ID.
 func (c *Client) CreateContainer(ctx context.Context, sandbox string, config *runtimeapi.ContainerConfig, sandboxConfig *runtimeapi.PodSandboxConfig) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	r, err := c.Runtime.CreateContainer(ctx, &runtimeapi.CreateContainerRequest{
 		PodSandboxId: sandbox, Config: config, SandboxConfig: sandboxConfig,
 	})
@@ -124,6 +145,8 @@ func (c *Client) CreateContainer(ctx context.Context, sandbox string, config *ru
 
 // StartContainer starts a created container.
 func (c *Client) StartContainer(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	_, err := c.Runtime.StartContainer(ctx, &runtimeapi.StartContainerRequest{ContainerId: id})
 	return err
 }
@@ -131,18 +154,24 @@ func (c *Client) StartContainer(ctx context.Context, id string) error {
 // StopContainer sends the container's stop signal and kills it after grace
 // (whole seconds). A container that is gone is no error.
 func (c *Client) StopContainer(ctx context.Context, id string, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, grace+callLimit)
+	defer cancel()
 	_, err := c.Runtime.StopContainer(ctx, &runtimeapi.StopContainerRequest{ContainerId: id, Timeout: int64(grace / time.Second)})
 	return unlessGone(err)
 }
 
 // RemoveContainer removes a container. A container that is gone is no error.
 func (c *Client) RemoveContainer(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	_, err := c.Runtime.RemoveContainer(ctx, &runtimeapi.RemoveContainerRequest{ContainerId: id})
 	return unlessGone(err)
 }
 
 // Container returns the state of a container.
 func (c *Client) Container(ctx context.Context, id string) (*runtimeapi.ContainerStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	r, err := c.Runtime.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: id})
 	if err != nil {
 		return nil, err
@@ -158,6 +187,8 @@ func (c *Client) Exec(ctx context.Context, id string, command []string, timeout 
 
 // Image returns an image that is on the node, or nil.
 func (c *Client) Image(ctx context.Context, image string) (*runtimeapi.Image, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	r, err := c.Images.ImageStatus(ctx, &runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: image}})
 	if err != nil {
 		return nil, err

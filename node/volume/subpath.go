@@ -93,7 +93,8 @@ func place(fd int, target string) error {
 			break
 		}
 	}
-	if err := os.RemoveAll(target); err != nil {
+	// Not RemoveAll: should the mount be there still, its files are not ours.
+	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(target), 0o750); err != nil {

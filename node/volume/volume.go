@@ -23,8 +23,21 @@ import (
 // disk.
 type Root struct{ Path string }
 
-// Prepare makes the folders, and mounts the one that is in memory.
-func (r Root) Prepare() error {
+// Open makes the folders below a path, and mounts the one that is in memory. The
+// root that it returns has no links in its path, as the kernel names mounts.
+func Open(path string) (Root, error) {
+	if err := os.MkdirAll(path, 0o750); err != nil {
+		return Root{}, fmt.Errorf("create folder of volumes: %w", err)
+	}
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return Root{}, fmt.Errorf("find folder of volumes: %w", err)
+	}
+	r := Root{Path: path}
+	return r, r.prepare()
+}
+
+func (r Root) prepare() error {
 	for _, name := range []string{"pods", "memory"} {
 		if err := os.MkdirAll(filepath.Join(r.Path, name), 0o750); err != nil {
 			return fmt.Errorf("create folder of volumes: %w", err)
@@ -44,7 +57,7 @@ func (r Root) Prepare() error {
 	return nil
 }
 
-// Close unmounts what Prepare mounted. Pods must be gone.
+// Close unmounts what Open mounted. Pods must be gone.
 func (r Root) Close() error {
 	return unmountBelow(filepath.Join(r.Path, "memory"))
 }
@@ -145,6 +158,10 @@ func (r Root) Unmount(uid types.UID) error {
 		}
 		if err := unmountBelow(dir); err != nil {
 			return err
+		}
+		// What is still mounted is not the pod's alone: its files must stay.
+		if mounts, err := mountsBelow(dir); err != nil || len(mounts) > 0 {
+			return errors.Join(err, fmt.Errorf("remove volumes: still mounted: %s", strings.Join(mounts, ", ")))
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("remove volumes: %w", err)

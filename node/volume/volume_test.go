@@ -151,12 +151,22 @@ func TestWriteReplacesAllAtOnce(t *testing.T) {
 }
 
 func TestVolumesOfAPod(t *testing.T) {
-	r := Root{Path: t.TempDir()}
-	if err := r.Prepare(); err != nil {
+	dir := t.TempDir()
+	if err := os.Symlink(dir+"/real", dir+"/link"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Prepare(); err != nil { // as after a restart
+	if err := os.Mkdir(dir+"/real", 0o750); err != nil {
 		t.Fatal(err)
+	}
+	r, err := Open(dir + "/link")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Open(dir + "/link"); err != nil || again != r { // as after a restart
+		t.Fatal(err)
+	}
+	if mounts, err := mountsBelow(r.Path); len(mounts) != 1 || err != nil {
+		t.Errorf("mounts %v %v", mounts, err)
 	}
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {

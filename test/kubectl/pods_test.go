@@ -12,7 +12,7 @@ import (
 
 // TestNode runs the verbs that need a node with real containers.
 func TestNode(t *testing.T) {
-	c := startCluster(t, "e2e-pods", "--listen", "127.0.0.1:16444", "--node-listen", "127.0.0.1:16250",
+	c := startCluster(t, "e2e-pods", "--listen", "127.0.0.1:16444", "--node-listen", "0.0.0.0:16250",
 		"--pod-cidr", "10.141.0.0/24", "--service-cidr", "10.142.0.0/16", "--node-name", "e2e-node")
 	archives, err := filepath.Glob(filepath.Join(images, "*.tar"))
 	if err != nil || len(archives) < 2 {
