@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -31,8 +33,8 @@ func teardown(ctx context.Context, config NodeConfig, progress Progress) error {
 			progress("stopped %d pods and containerd", n)
 		}
 	}
-	errs = append(errs, purgeRules(config), network.Teardown(config.network()))
-	errs = append(errs, unmountBelow(config.DataDir), unmountBelow(config.runDir()), removeGroups(config.group()))
+	errs = append(errs, killLeft(ctx, config), purgeRules(config), network.Teardown(config.network()))
+	errs = append(errs, unmountBelow(config.DataDir), unmountBelow(config.runDir()), removeGroups(ctx, config.group()))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -60,19 +62,110 @@ func stopEngine(ctx context.Context, config NodeConfig) (pods int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	list, err := engine.Containers.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+	for {
+		// A sandbox that was being made when the server ended may appear late.
+		n, err := stopSandboxes(ctx, engine.Containers)
+		pods += n
+		if err != nil {
+			return pods, err
+		}
+		if n == 0 {
+			return pods, engine.Stop(ctx)
+		}
+	}
+}
+
+// stopSandboxes stops and removes the sandboxes that there are.
+func stopSandboxes(ctx context.Context, engine runtimeapi.RuntimeServiceClient) (int, error) {
+	list, err := engine.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
 	if err != nil {
 		return 0, fmt.Errorf("list sandboxes: %w", err)
 	}
 	for _, sandbox := range list.Items {
-		if _, err := engine.Containers.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: sandbox.Id}); err != nil {
+		if _, err := engine.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: sandbox.Id}); err != nil {
 			return 0, fmt.Errorf("stop sandbox of pod %s: %w", sandbox.Metadata.GetName(), err)
 		}
-		if _, err := engine.Containers.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: sandbox.Id}); err != nil {
+		if _, err := engine.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: sandbox.Id}); err != nil {
 			return 0, fmt.Errorf("remove sandbox of pod %s: %w", sandbox.Metadata.GetName(), err)
 		}
 	}
-	return len(list.Items), engine.Stop(ctx)
+	return len(list.Items), nil
+}
+
+// leftTimeout is how long killed processes may take to go.
+const leftTimeout = 10 * time.Second
+
+// killLeft kills what the engine does not know of: processes in the cluster's
+// control groups, and shims of its engine. It returns when they are gone.
+func killLeft(ctx context.Context, config NodeConfig) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, leftTimeout, errors.New("processes of the cluster's pods do not end"))
+	defer cancel()
+	return until(ctx, startupPoll, func() error { return nil }, func(context.Context) error {
+		left := append(groupProcesses(config.group()), shims(config.engine().Socket())...)
+		for _, pid := range left {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("kill process %d: %w", pid, err)
+			}
+		}
+		if len(left) > 0 {
+			return fmt.Errorf("processes %v still run", left)
+		}
+		return nil
+	})
+}
+
+// groupRoots are the cluster's control groups, one per hierarchy.
+func groupRoots(group string) []string {
+	roots, err := filepath.Glob("/sys/fs/cgroup/*/" + group)
+	if err != nil {
+		return nil // only a malformed pattern is an error
+	}
+	return append(roots, "/sys/fs/cgroup/"+group)
+}
+
+// groupProcesses are the processes in a control group and those below it.
+func groupProcesses(group string) []int {
+	var pids []int
+	for _, root := range groupRoots(group) {
+		_ = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return nil // what is gone has no processes
+			}
+			data, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+			if err != nil {
+				return nil
+			}
+			for _, field := range strings.Fields(string(data)) {
+				if pid, err := strconv.Atoi(field); err == nil && !slices.Contains(pids, pid) {
+					pids = append(pids, pid)
+				}
+			}
+			return nil
+		})
+	}
+	return pids
+}
+
+// shims are the processes that watch over containers of the engine at socket.
+func shims(socket string) []int {
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return nil // only a malformed pattern is an error
+	}
+	var pids []int
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		words := strings.Split(string(data), "\x00")
+		if filepath.Base(words[0]) == "containerd-shim-runc-v2" && slices.Contains(words, socket) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 func purgeRules(config NodeConfig) error {
@@ -107,28 +200,32 @@ func unmountBelow(dir string) error {
 }
 
 // removeGroups removes a control group and those below it, from every
-// hierarchy.
-func removeGroups(group string) error {
-	roots, err := filepath.Glob("/sys/fs/cgroup/*/" + group)
-	if err != nil {
-		return fmt.Errorf("find control groups: %w", err)
-	}
-	var errs []error
-	for _, root := range append(roots, "/sys/fs/cgroup/"+group) {
-		var dirs []string
-		err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				dirs = append(dirs, path)
-			}
-			return nil
-		})
-		slices.Reverse(dirs)
-		for _, dir := range dirs {
-			if rerr := os.Remove(dir); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
-				err = errors.Join(err, fmt.Errorf("remove control group: %w", rerr))
-			}
+// hierarchy. The kernel keeps a group for a moment after its last process.
+func removeGroups(ctx context.Context, group string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, leftTimeout, errors.New("control groups stay busy"))
+	defer cancel()
+	return until(ctx, startupPoll, func() error { return nil }, func(context.Context) error {
+		var errs []error
+		for _, root := range groupRoots(group) {
+			errs = append(errs, removeGroup(root))
 		}
-		errs = append(errs, err)
+		return errors.Join(errs...)
+	})
+}
+
+func removeGroup(root string) error {
+	var dirs []string
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	slices.Reverse(dirs)
+	for _, dir := range dirs {
+		if rerr := os.Remove(dir); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("remove control group: %w", rerr))
+		}
 	}
-	return errors.Join(errs...)
+	return err
 }
