@@ -101,6 +101,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: twice}
 spec:
+  terminationGracePeriodSeconds: 1
   containers:
   - name: main
     image: localhost/busybox:1
