@@ -66,8 +66,6 @@ func diff(t *testing.T, k user) {
 		t.Errorf("exit status %d, want 1: %s", r.status, r.err)
 	}
 	has(t, r.out, "-  color: blue", "+  color: red")
-	r = k.do(t, strings.Replace(configMap, "blue", "red", 1), "diff", "--server-side", "--force-conflicts", "-f", "-")
-	has(t, r.out, "+  color: red")
 	is(t, k.run(t, "get", "cm", "settings", "-o", "jsonpath={.data.color}"), "blue")
 }
 

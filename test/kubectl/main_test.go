@@ -196,6 +196,19 @@ func (u user) fails(t *testing.T, want string, args ...string) {
 	}
 }
 
+// lacks tells whether Skiff does not have a feature yet, which it must say by
+// refusal. Once it has it, the rest of the test runs: there is no list to tend.
+func (u user) lacks(t *testing.T, stdin, refusal string, args ...string) bool {
+	t.Helper()
+	r := u.do(t, stdin, args...)
+	if r.status == 0 {
+		return false
+	}
+	has(t, r.err, refusal)
+	t.Logf("not there yet: kubectl %s", strings.Join(args, " "))
+	return true
+}
+
 // has checks that text contains each of want.
 func has(t *testing.T, text string, want ...string) {
 	t.Helper()
