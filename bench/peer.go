@@ -99,7 +99,7 @@ func (u *upstreamRun) start() error {
 	}
 	err = u.program("kube-apiserver", "--etcd-servers", client, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(u.api),
 		"--tls-cert-file", u.file("server.crt"), "--tls-private-key-file", u.file("server.key"), "--client-ca-file", u.file("ca.crt"),
-		"--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", u.file("server.key"),
+		"--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", u.file("server.crt"),
 		"--service-account-signing-key-file", u.file("server.key"), "--authorization-mode", "Node,RBAC",
 		"--service-cluster-ip-range", "10.96.0.0/16")
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,16 +67,6 @@ func (b *bench) schedule(t *target) (figure, error) {
 		return figure{}, err
 	}
 	path := "/api/v1/namespaces/" + name + "/pods"
-	revision, err := t.revision(path)
-	if err != nil {
-		return figure{}, err
-	}
-	// A pod that gets a node begins to match, and so is sent as added, once.
-	bound, err := t.watch(path + "?watch=1&fieldSelector=spec.nodeName%21%3D&resourceVersion=" + revision)
-	if err != nil {
-		return figure{}, err
-	}
-	defer bound.conn.close()
 	var last time.Time
 	began := time.Now()
 	used, err := t.spent(func() error {
@@ -86,7 +77,8 @@ func (b *bench) schedule(t *target) (figure, error) {
 			_, err := load{on: t, setup: true, clients: manyClients, ops: pods, do: do}.run()
 			creating <- err
 		}()
-		last, err = bound.added(pods)
+		err := t.awaitBound(path, pods)
+		last = time.Now()
 		return errors.Join(<-creating, err)
 	})
 	if err != nil {
@@ -99,21 +91,41 @@ func (b *bench) schedule(t *target) (figure, error) {
 	}, err
 }
 
-// added waits for n events ADDED.
-func (s *stream) added(n int) (time.Time, error) {
-	for have := 0; have < n; {
+// awaitBound returns when n pods have a node. A pod that gets one begins to
+// match, and so is sent as added, once. Where the server ends the watch, as
+// upstream's does with slow readers, a new one begins with all that match.
+func (t *target) awaitBound(path string, n int) error {
+	for {
+		bound, err := t.watch(path + "?watch=1&fieldSelector=spec.nodeName%21%3D")
+		if err != nil {
+			return err
+		}
+		have, err := bound.added(n)
+		bound.conn.close()
+		if have == n {
+			return nil
+		}
+		if !errors.Is(err, io.EOF) {
+			return fmt.Errorf("only %d of %d pods were bound: %w", have, n, err)
+		}
+	}
+}
+
+// added counts events ADDED up to n.
+func (s *stream) added(n int) (have int, err error) {
+	for have < n {
 		if err := s.conn.raw.SetReadDeadline(time.Now().Add(schedulePatience)); err != nil {
-			return time.Time{}, err
+			return have, err
 		}
 		kind, err := s.next()
 		if err != nil {
-			return time.Time{}, fmt.Errorf("only %d of %d pods were bound: %w", have, n, err)
+			return have, err
 		}
 		if kind == "ADDED" {
 			have++
 		}
 	}
-	return time.Now(), nil
+	return have, nil
 }
 
 // makeNodes makes nodes that look ready. Their status is written by itself,
