@@ -17,7 +17,9 @@ import (
 	types "github.com/containerd/containerd/api/types"
 	transfertypes "github.com/containerd/containerd/api/types/transfer"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -54,6 +56,11 @@ func (l *Loader) LoadFile(ctx context.Context, file string, o Options) ([]string
 	return names, nil
 }
 
+// maxTransfers bounds the tries of a transfer whose byte stream containerd has
+// forgotten: its garbage collector, which also runs just after its start, knows
+// streams that are a moment old as nobody's.
+const maxTransfers = 5
+
 // Load is LoadFile for an archive that is not a file. Images without a full
 // name are named after prefix.
 func (l *Loader) Load(ctx context.Context, r io.ReadSeeker, prefix string, o Options) ([]string, error) {
@@ -61,8 +68,17 @@ func (l *Loader) Load(ctx context.Context, r io.ReadSeeker, prefix string, o Opt
 	if err != nil {
 		return nil, err
 	}
-	if err := l.transfer(ctx, r, prefix, o); err != nil {
-		return nil, err
+	for try := 1; ; try++ {
+		err := l.transfer(ctx, r, prefix, o)
+		if err == nil {
+			break
+		}
+		if status.Code(err) != codes.NotFound || try == maxTransfers {
+			return nil, err
+		}
+		if _, err := r.Seek(0, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("read the archive again: %w", err)
+		}
 	}
 	for _, name := range names {
 		if err := l.awaitCRI(ctx, name); err != nil {
