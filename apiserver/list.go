@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	selectionop "k8s.io/apimachinery/pkg/selection"
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -26,7 +29,24 @@ type selection struct {
 	namespace string
 	name      string // a single object by metadata.name, or ""
 	labels    labels.Selector
+	equal     []string // packed, instead of labels, where all of them ask for one value
 	fields    []fields.Requirement
+}
+
+// equalPairs returns what a selector asks for when that is just some labels
+// with one value each, as most do.
+func equalPairs(s labels.Selector) []string {
+	requirements, selectable := s.Requirements()
+	var out []string
+	for _, r := range requirements {
+		values := r.ValuesUnsorted()
+		op := r.Operator()
+		if !selectable || len(values) != 1 || (op != selectionop.Equals && op != selectionop.DoubleEquals && op != selectionop.In) {
+			return nil
+		}
+		out = append(out, view.PackLabel(r.Key(), values[0]))
+	}
+	return out
 }
 
 // selectionOf reads the selectors of a request.
@@ -41,6 +61,7 @@ func (c *call) selectionOf(q url.Values) (selection, error) {
 		if s.labels, err = labels.Parse(text); err != nil {
 			return s, apierrors.NewBadRequest(fmt.Sprintf("unable to parse requirement: %v", err))
 		}
+		s.equal = equalPairs(s.labels)
 	}
 	if text := q.Get("fieldSelector"); text != "" {
 		parsed, err := fields.ParseSelector(text)
@@ -62,7 +83,13 @@ func (s *selection) matches(e *view.Entry) bool {
 	if (s.namespace != "" && e.Key.Namespace != s.namespace) || (s.name != "" && e.Key.Name != s.name) {
 		return false
 	}
-	if !s.labels.Empty() && !s.labels.Matches(labels.Set(e.Object.GetLabels())) {
+	if s.equal != nil {
+		for _, label := range s.equal {
+			if !strings.Contains(e.Labels, label) {
+				return false
+			}
+		}
+	} else if !s.labels.Empty() && !s.labels.Matches(labels.Set(e.Object.GetLabels())) {
 		return false
 	}
 	for _, f := range s.fields {
@@ -191,12 +218,12 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 			page.entries = append(page.entries, e)
 			return true
 		}
-		if more == 0 {
-			nextKey = e.Key
-		}
-		more++
-		return sel.labels.Empty() && len(sel.fields) == 0 // upstream counts the rest only without selectors
+		nextKey, more = e.Key, 1
+		return false
 	})
+	if more > 0 && sel.labels.Empty() && len(sel.fields) == 0 { // upstream counts the rest only without selectors
+		more = int64(v.Count(sel.info, sel.namespace, nextKey))
+	}
 	if more > 0 {
 		s.snapshots.keep(v)
 		page.next = continueToken{continueVersion, v.Revision(), nextKey.Namespace + "\x00" + nextKey.Name}.encode()
@@ -308,38 +335,63 @@ func (c *call) writeJSONList(w http.ResponseWriter, f format, meta metav1.ListMe
 	return writeJSON(w, f, http.StatusOK, append(out, "]}"...))
 }
 
+// listBuffer is how much of a list is written at once: a few records of TLS.
+const listBuffer = 64 << 10
+
 // writeProtobufList writes the two fields that every list of the API has:
-// 1 is metadata, 2 the items.
+// 1 is metadata, 2 the items. The list is never in memory as a whole: its
+// length is known from the entries' own bytes, which are copied through a
+// small buffer.
 func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, entries []*view.Entry) error {
-	head, err := meta.Marshal()
+	metaRaw, err := meta.Marshal()
 	if err != nil {
 		return fmt.Errorf("encode list metadata: %w", err)
 	}
-	size := len(head) + 16
+	size := fieldSize(len(metaRaw))
 	for _, e := range entries {
 		raw, err := e.Protobuf()
 		if err != nil {
 			return notAcceptable()
 		}
-		size += len(raw) + 6
+		size += fieldSize(len(raw))
 	}
-	out := appendField(make([]byte, 0, size), 1, head)
+	apiVersion, kind := c.info.GVK.ToAPIVersionAndKind()
+	typeMeta := runtime.TypeMeta{APIVersion: apiVersion, Kind: kind + "List"}
+	typeRaw, err := typeMeta.Marshal()
+	if err != nil {
+		return fmt.Errorf("encode list: %w", err)
+	}
+	// runtime.Unknown: 1 type, 2 the list, 3 and 4 content encoding and type, both empty.
+	out := make([]byte, 0, min(listBuffer, size+128))
+	out = append(out, "k8s\x00"...)
+	out = appendField(out, 1, typeRaw)
+	out = binary.AppendUvarint(append(out, 2<<3|2), uint64(size))
+	const tail = "\x1a\x00\x22\x00"
+	h := w.Header()
+	h.Set("Content-Type", typeProtobuf)
+	h.Set("Cache-Control", "no-cache, private")
+	h.Set("Content-Length", strconv.Itoa(len(out)+size+len(tail)))
+	w.WriteHeader(http.StatusOK)
+	out = appendField(out, 1, metaRaw)
 	for _, e := range entries {
 		raw, err := e.Protobuf()
 		if err != nil {
 			return err
 		}
+		if len(out)+fieldSize(len(raw)) > listBuffer {
+			if _, err := w.Write(out); err != nil {
+				return nil // the client is gone
+			}
+			out = out[:0]
+		}
 		out = appendField(out, 2, raw)
 	}
-	apiVersion, kind := c.info.GVK.ToAPIVersionAndKind()
-	unknown := &runtime.Unknown{TypeMeta: runtime.TypeMeta{APIVersion: apiVersion, Kind: kind + "List"}, Raw: out}
-	data, err := unknown.Marshal()
-	if err != nil {
-		return fmt.Errorf("encode list: %w", err)
-	}
-	writeBytes(w, typeProtobuf, http.StatusOK, append([]byte("k8s\x00"), data...))
+	_, _ = w.Write(append(out, tail...))
 	return nil
 }
+
+// fieldSize is the size of a length-delimited protobuf field.
+func fieldSize(n int) int { return 1 + (bits.Len32(uint32(n)|1)+6)/7 + n }
 
 // appendField writes a length-delimited protobuf field.
 func appendField(out []byte, number byte, data []byte) []byte {

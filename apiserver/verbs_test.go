@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/client-go/kubernetes/scheme"
+
 	"github.com/skiff-sh/skiff/apiserver/apiservertest"
 )
 
@@ -146,6 +150,36 @@ func TestListPagesAndSelectors(t *testing.T) {
 	left := want(t, c.Do("GET", configMaps, ""), 200)
 	if n := len(left["items"].([]any)); n != 5 {
 		t.Errorf("%d are left, want 5", n)
+	}
+}
+
+// Lists are written from the entries' own bytes: what comes out must be what the
+// API's own decoder reads, above and below the size of one write.
+func TestProtobufList(t *testing.T) {
+	c := apiservertest.Start(t)
+	for i := range 120 {
+		want(t, c.Do("POST", configMaps, fmt.Sprintf(`{"metadata":{"name":"p%03d"},"data":{"k":"%s"}}`, i, strings.Repeat("x", 10*i))), 201)
+	}
+	for _, limit := range []int{1, 120} {
+		a := c.Do("GET", fmt.Sprintf("%s?limit=%d", configMaps, limit), "", "Accept: application/vnd.kubernetes.protobuf")
+		if length := a.Header.Get("Content-Length"); length != fmt.Sprint(len(a.Body)) {
+			t.Errorf("length is given as %s, and is %d", length, len(a.Body))
+		}
+		obj, kind, err := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Decode(a.Body, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, ok := obj.(*corev1.ConfigMapList)
+		if !ok || kind.Kind != "ConfigMapList" || len(list.Items) != limit {
+			t.Fatalf("limit %d: got %v with %d items", limit, kind, len(list.Items))
+		}
+		last := list.Items[limit-1]
+		if last.Name != fmt.Sprintf("p%03d", limit-1) || len(last.Data["k"]) != 10*(limit-1) || list.ResourceVersion == "" {
+			t.Errorf("limit %d: the last item is %s", limit, last.Name)
+		}
+		if rest := list.RemainingItemCount; limit == 1 && (rest == nil || *rest != 119) {
+			t.Errorf("the rest is %v, want 119", rest)
+		}
 	}
 }
 

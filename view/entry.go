@@ -3,8 +3,11 @@ package view
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync/atomic"
+	"unique"
 
 	"github.com/skiff-sh/skiff/resource"
 )
@@ -17,11 +20,31 @@ type Entry struct {
 	Key      Key
 	Object   resource.Object // kind and apiVersion empty, resourceVersion set
 	Revision int64
+	// Labels are the object's as PackLabels writes them: equal sets are one string.
+	Labels string
 
 	json  atomic.Pointer[[]byte]
 	proto atomic.Pointer[[]byte]
 	seal  seal // with -tags invariants: to notice that the object was changed
 }
+
+// PackLabels returns labels as one string, in which each label stands as
+// PackLabel writes it. Equal sets give the same string in memory, so that
+// comparing many objects touches little of it.
+func PackLabels(labels map[string]string) string {
+	if len(labels) == 0 {
+		return ""
+	}
+	var out []byte
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, PackLabel(key, labels[key])...)
+	}
+	return unique.Make(string(out)).Value()
+}
+
+// PackLabel is one label within PackLabels. The bytes around it occur in no
+// label.
+func PackLabel(key, value string) string { return "\x00" + key + "\x01" + value + "\x02" }
 
 // NewEntry takes obj over: it sets the resource version, and from then on the
 // object must not change.
@@ -33,7 +56,7 @@ func NewEntry(info *resource.Info, obj resource.Object, revision int64) *Entry {
 // ForeignEntry is NewEntry for an object of another server: the object keeps
 // that server's resource version, since writers send it back.
 func ForeignEntry(info *resource.Info, obj resource.Object, revision int64) *Entry {
-	e := &Entry{Info: info, Key: KeyOf(obj), Object: obj, Revision: revision}
+	e := &Entry{Info: info, Key: KeyOf(obj), Object: obj, Revision: revision, Labels: PackLabels(obj.GetLabels())}
 	e.seal = sealOf(e)
 	return e
 }

@@ -7,6 +7,7 @@ package view
 import (
 	"iter"
 	"maps"
+	"sort"
 	"strings"
 
 	"github.com/tidwall/btree"
@@ -126,6 +127,31 @@ func (v *View) Len(info *resource.Info) int {
 		return t.entries.Len()
 	}
 	return 0
+}
+
+// Count returns how many entries of a kind Entries would yield, without visiting
+// them.
+func (v *View) Count(info *resource.Info, namespace string, from Key) int {
+	t := v.tables[info.GR()]
+	if t == nil {
+		return 0
+	}
+	if from.Namespace < namespace {
+		from = Key{Namespace: namespace}
+	}
+	end := t.entries.Len()
+	if namespace != "" {
+		end = t.position(Key{Namespace: namespace + "\x00"})
+	}
+	return max(0, end-t.position(from))
+}
+
+// position is how many entries lie below key.
+func (t *table) position(key Key) int {
+	return sort.Search(t.entries.Len(), func(i int) bool {
+		e, _ := t.entries.GetAt(i)
+		return e.Key.compare(key) >= 0
+	})
 }
 
 // Get returns one object.

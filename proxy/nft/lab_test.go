@@ -200,16 +200,20 @@ func (l *lab) serve(ns netns.NsHandle, name, addr string) {
 	})
 }
 
+// answerTime is long enough for the kernel to send a first packet again that
+// met a neighbour it did not know yet, which it does after a second.
+const answerTime = 2500 * time.Millisecond
+
 // ask connects from the namespace and returns what the server says.
 func ask(ns netns.NsHandle, proto, addr string) (string, error) {
 	var out []byte
 	err := inNS(ns, func() error {
-		c, err := net.DialTimeout(proto, addr, time.Second)
+		c, err := net.DialTimeout(proto, addr, answerTime)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(time.Second))
+		c.SetDeadline(time.Now().Add(answerTime))
 		if proto == "udp" {
 			if _, err := c.Write([]byte("hello")); err != nil {
 				return err
