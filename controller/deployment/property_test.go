@@ -14,7 +14,6 @@ import (
 
 	"github.com/skiff-sh/skiff/controller/controllertest"
 	"github.com/skiff-sh/skiff/controller/deployment"
-	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/controller/replicaset"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -96,7 +95,7 @@ func TestRolloutKeepsItsBounds(t *testing.T) {
 func advanceOne(w *controllertest.World, rnd *rand.Rand) {
 	var due []*corev1.Pod
 	for p := range view.List(w.View(), resource.Pods, "") {
-		if p.DeletionTimestamp != nil || !pod.Ready(p) {
+		if p.DeletionTimestamp != nil || !resource.PodReady(p) {
 			due = append(due, p)
 		}
 	}
@@ -107,9 +106,9 @@ func advanceOne(w *controllertest.World, rnd *rand.Rand) {
 
 func count(w *controllertest.World) (total, available int) {
 	for p := range view.List(w.View(), resource.Pods, "") {
-		if pod.Active(p) {
+		if resource.PodActive(p) {
 			total++
-			if pod.Ready(p) {
+			if resource.PodReady(p) {
 				available++
 			}
 		}

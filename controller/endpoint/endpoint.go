@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -24,7 +23,7 @@ func Wanted(svc *corev1.Service) bool {
 // before they have an address, and concern none.
 func ServicesOf(v *view.View, obj resource.Object) []view.Key {
 	set := labels.Set(obj.GetLabels())
-	if p := obj.(*corev1.Pod); len(set) == 0 || p.Status.PodIP == "" || pod.Finished(p) {
+	if p := obj.(*corev1.Pod); len(set) == 0 || p.Status.PodIP == "" || resource.PodTerminal(p) {
 		return nil
 	}
 	var keys []view.Key
@@ -50,7 +49,7 @@ func selects(svc *corev1.Service, set labels.Set) bool {
 func Pods(v *view.View, svc *corev1.Service) iter.Seq[*corev1.Pod] {
 	return func(yield func(*corev1.Pod) bool) {
 		for p := range view.List(v, resource.Pods, svc.Namespace) {
-			if p.Status.PodIP == "" || pod.Finished(p) || !selects(svc, p.Labels) {
+			if p.Status.PodIP == "" || resource.PodTerminal(p) || !selects(svc, p.Labels) {
 				continue
 			}
 			if !yield(p) {

@@ -19,7 +19,6 @@ import (
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/controller/endpoint"
-	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -119,7 +118,7 @@ func desired(v *view.View, svc *corev1.Service) *corev1.Endpoints {
 			subsets[key] = &corev1.EndpointSubset{Ports: portsOf(ports)}
 			keys = append(keys, key)
 		}
-		if svc.Spec.PublishNotReadyAddresses || pod.Ready(p) {
+		if svc.Spec.PublishNotReadyAddresses || resource.PodReady(p) {
 			subsets[key].Addresses = append(subsets[key].Addresses, address)
 		} else {
 			subsets[key].NotReadyAddresses = append(subsets[key].NotReadyAddresses, address)

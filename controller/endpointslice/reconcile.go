@@ -15,7 +15,6 @@ import (
 
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/controller/endpoint"
-	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -153,7 +152,7 @@ func isIPv6(ip string) bool { return strings.Contains(ip, ":") }
 // endpointOf describes a pod. Ready is what to send new connections to: a pod
 // that is going serves on, but is not ready (KEP-1672).
 func endpointOf(v *view.View, svc *corev1.Service, p *corev1.Pod, addresses []string) discoveryv1.Endpoint {
-	serving, terminating := pod.Ready(p), p.DeletionTimestamp != nil
+	serving, terminating := resource.PodReady(p), p.DeletionTimestamp != nil
 	ep := discoveryv1.Endpoint{
 		Addresses: addresses,
 		Conditions: discoveryv1.EndpointConditions{

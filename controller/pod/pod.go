@@ -18,26 +18,10 @@ import (
 	"github.com/skiff-sh/skiff/resource"
 )
 
-// Condition returns a condition of p, or nil.
-func Condition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
-	for i := range p.Status.Conditions {
-		if p.Status.Conditions[i].Type == kind {
-			return &p.Status.Conditions[i]
-		}
-	}
-	return nil
-}
-
-// Ready says that the pod's Ready condition is true.
-func Ready(p *corev1.Pod) bool {
-	c := Condition(p, corev1.PodReady)
-	return c != nil && c.Status == corev1.ConditionTrue
-}
-
 // Available says that p has been ready for minReady. Where it is ready but not
 // long enough, wait is what is left.
 func Available(p *corev1.Pod, minReady time.Duration, now time.Time) (available bool, wait time.Duration) {
-	c := Condition(p, corev1.PodReady)
+	c := resource.PodCondition(p, corev1.PodReady)
 	if c == nil || c.Status != corev1.ConditionTrue {
 		return false, 0
 	}
@@ -50,14 +34,6 @@ func Available(p *corev1.Pod, minReady time.Duration, now time.Time) (available 
 	wait = c.LastTransitionTime.Add(minReady).Sub(now)
 	return wait <= 0, max(0, wait)
 }
-
-// Finished says that all containers have ended for good.
-func Finished(p *corev1.Pod) bool {
-	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-}
-
-// Active says that p counts as a replica: it is neither finished nor going.
-func Active(p *corev1.Pod) bool { return !Finished(p) && p.DeletionTimestamp == nil }
 
 // nameLetters are those of upstream's generated names: no vowels and nothing
 // that looks like another letter.

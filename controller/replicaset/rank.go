@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -35,7 +34,7 @@ func crowds(v *view.View, rs *appsv1.ReplicaSet) map[string]int {
 	crowd := map[string]int{}
 	add := func(sibling *appsv1.ReplicaSet) {
 		for p := range view.By(v, resource.Pods, resource.OwnerIndex, string(sibling.UID)) {
-			if pod.Active(p) && p.Spec.NodeName != "" {
+			if resource.PodActive(p) && p.Spec.NodeName != "" {
 				crowd[p.Spec.NodeName]++
 			}
 		}
@@ -53,7 +52,7 @@ func crowds(v *view.View, rs *appsv1.ReplicaSet) map[string]int {
 
 // rank is below 0 where a is deleted before b.
 func rank(a, b *corev1.Pod, crowd map[string]int, now time.Time) int {
-	readyA, readyB := pod.Ready(a), pod.Ready(b)
+	readyA, readyB := resource.PodReady(a), resource.PodReady(b)
 	if c := cmp.Or(
 		falseFirst(a.Spec.NodeName != "", b.Spec.NodeName != ""),
 		cmp.Compare(phase(a), phase(b)),
@@ -108,7 +107,7 @@ func cost(p *corev1.Pod) int32 {
 }
 
 func readySince(p *corev1.Pod) metav1.Time {
-	if c := pod.Condition(p, corev1.PodReady); c != nil && c.Status == corev1.ConditionTrue {
+	if c := resource.PodCondition(p, corev1.PodReady); c != nil && c.Status == corev1.ConditionTrue {
 		return c.LastTransitionTime
 	}
 	return metav1.Time{}

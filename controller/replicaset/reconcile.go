@@ -119,7 +119,7 @@ func claim(v *view.View, rs *appsv1.ReplicaSet, selector labels.Selector) ([]*co
 		return pods, plan
 	}
 	for p := range pod.Orphans(v, rs.Namespace) {
-		if pod.Active(p) && selector.Matches(labels.Set(p.Labels)) {
+		if resource.PodActive(p) && selector.Matches(labels.Set(p.Labels)) {
 			pods = append(pods, p)
 			plan.Do = append(plan.Do, pod.Adopt(resource.Pods.Info, p, rs, resource.ReplicaSets.Info))
 		}
@@ -198,7 +198,7 @@ func replicas(rs *appsv1.ReplicaSet) int32 {
 func activeOf(pods []*corev1.Pod) []*corev1.Pod {
 	active := make([]*corev1.Pod, 0, len(pods))
 	for _, p := range pods {
-		if pod.Active(p) {
+		if resource.PodActive(p) {
 			active = append(active, p)
 		}
 	}

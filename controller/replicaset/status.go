@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/skiff-sh/skiff/controller/pod"
+	"github.com/skiff-sh/skiff/resource"
 )
 
 // statusOf counts the pods. again is when the next one becomes available by
@@ -22,8 +23,8 @@ func statusOf(rs *appsv1.ReplicaSet, pods []*corev1.Pod, now time.Time) (status 
 	minReady := time.Duration(rs.Spec.MinReadySeconds) * time.Second
 	var terminating int32
 	for _, p := range pods {
-		if !pod.Active(p) {
-			if !pod.Finished(p) {
+		if !resource.PodActive(p) {
+			if !resource.PodTerminal(p) {
 				terminating++
 			}
 			continue
@@ -32,7 +33,7 @@ func statusOf(rs *appsv1.ReplicaSet, pods []*corev1.Pod, now time.Time) (status 
 		if template.Matches(labels.Set(p.Labels)) {
 			status.FullyLabeledReplicas++
 		}
-		if !pod.Ready(p) {
+		if !resource.PodReady(p) {
 			continue
 		}
 		status.ReadyReplicas++
