@@ -15,12 +15,8 @@ import (
 )
 
 func (s *Server) serveCreate(w http.ResponseWriter, r *http.Request, c *call) error {
-	data, media, err := readBody(r)
+	obj, err := c.readObject(r)
 	if err != nil {
-		return err
-	}
-	obj := c.info.New()
-	if err := c.decodeBody(data, media, c.info.GVK, obj); err != nil {
 		return err
 	}
 	created, err := s.create(c, obj)

@@ -90,6 +90,16 @@ func readBody(r *http.Request) ([]byte, string, error) {
 	return data, media, nil
 }
 
+// readObject reads an object of the call's kind from a request's body.
+func (c *call) readObject(r *http.Request) (resource.Object, error) {
+	data, media, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	obj := c.info.New()
+	return obj, c.decodeBody(data, media, c.info.GVK, obj)
+}
+
 // decodeBody reads obj from a request's body. Unknown and duplicate fields are
 // an error or a warning, as the call's field validation says.
 func (c *call) decodeBody(data []byte, media string, want schema.GroupVersionKind, obj runtime.Object) error {

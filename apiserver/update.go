@@ -13,12 +13,8 @@ import (
 
 // serveUpdate replaces an object, or its status.
 func (s *Server) serveUpdate(w http.ResponseWriter, r *http.Request, c *call) error {
-	data, media, err := readBody(r)
+	obj, err := c.readObject(r)
 	if err != nil {
-		return err
-	}
-	obj := c.info.New()
-	if err := c.decodeBody(data, media, c.info.GVK, obj); err != nil {
 		return err
 	}
 	if obj.GetName() == "" {

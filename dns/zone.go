@@ -64,9 +64,6 @@ func NewZone(domain string, ttlSeconds uint32) *Zone {
 	return &Zone{domain: dns.CanonicalName(domain), ttl: ttlSeconds, serial: 1}
 }
 
-// Domain is the cluster domain with a final dot.
-func (z *Zone) Domain() string { return z.domain }
-
 func (z *Zone) next() *Zone {
 	n := *z
 	n.serial++

@@ -19,8 +19,3 @@ func (c *Current) Set(certificate tls.Certificate) { c.certificate.Store(&certif
 func (c *Current) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.certificate.Load(), nil
 }
-
-// GetClientCertificate is for tls.Config of a client.
-func (c *Current) GetClientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	return c.certificate.Load(), nil
-}

@@ -21,23 +21,6 @@ func PodRequests(s *corev1.PodSpec) corev1.ResourceList {
 	return total
 }
 
-// PodLimits returns the most that a pod may use of its node, for the resources
-// that are limited. Note that one unlimited container leaves a resource of the
-// pod unlimited in truth: the sum is over those that have limits, as upstream's.
-func PodLimits(s *corev1.PodSpec) corev1.ResourceList {
-	total := sumContainers(s, limitsOf)
-	if s.Resources != nil {
-		setPodLevel(total, s.Resources.Limits)
-	}
-	for name, q := range s.Overhead {
-		if limit, ok := total[name]; ok && !limit.IsZero() {
-			limit.Add(q)
-			total[name] = limit
-		}
-	}
-	return total
-}
-
 // PodRequestsInUse returns what a pod holds of its node while it may be in the
 // middle of a resize: the larger of what it asks for and what its containers
 // were given (KEP-1287).

@@ -26,7 +26,7 @@ func Controller() controller.Controller {
 		Name: "deployment",
 		For:  resource.Deployments.Info,
 		Reads: []controller.Input{
-			{Kind: resource.ReplicaSets.Info, Keys: keysOfReplicaSet},
+			{Kind: resource.ReplicaSets.Info, Keys: controller.KeysOfOwned(resource.Deployments, selectorOf)},
 			{Kind: resource.Pods.Info, Keys: keysOfPod},
 		},
 		Writes: []controller.Output{
@@ -36,27 +36,6 @@ func Controller() controller.Controller {
 		},
 		Reconcile: reconcile,
 	}
-}
-
-// keysOfReplicaSet names the Deployment of a ReplicaSet; for one without, those
-// that would adopt it.
-func keysOfReplicaSet(v *view.View, obj resource.Object) []view.Key {
-	if ref := metav1.GetControllerOfNoCopy(obj); ref != nil {
-		if ref.Kind != resource.Deployments.Kind.Kind {
-			return nil
-		}
-		return []view.Key{{Namespace: obj.GetNamespace(), Name: ref.Name}}
-	}
-	if len(obj.GetLabels()) == 0 || obj.GetDeletionTimestamp() != nil {
-		return nil
-	}
-	var keys []view.Key
-	for d := range view.List(v, resource.Deployments, obj.GetNamespace()) {
-		if selector, err := selectorOf(d); err == nil && selector.Matches(labels.Set(obj.GetLabels())) {
-			keys = append(keys, view.KeyOf(d))
-		}
-	}
-	return keys
 }
 
 // keysOfPod names the pod's Deployment if it is one that waits for the old pods

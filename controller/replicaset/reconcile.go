@@ -29,34 +29,13 @@ func Controller() controller.Controller {
 	return controller.Controller{
 		Name:  "replicaset",
 		For:   resource.ReplicaSets.Info,
-		Reads: []controller.Input{{Kind: resource.Pods.Info, Keys: keysOfPod}},
+		Reads: []controller.Input{{Kind: resource.Pods.Info, Keys: controller.KeysOfOwned(resource.ReplicaSets, selectorOf)}},
 		Writes: []controller.Output{
 			{Kind: resource.Pods.Info, Verbs: []resource.Verb{resource.Create, resource.Delete, resource.Patch}},
 			{Kind: resource.ReplicaSets.Info, Subresource: "status", Verbs: []resource.Verb{resource.Update}},
 		},
 		Reconcile: reconcile,
 	}
-}
-
-// keysOfPod names the pod's ReplicaSet; for a pod without one, those that would
-// adopt it.
-func keysOfPod(v *view.View, obj resource.Object) []view.Key {
-	if ref := metav1.GetControllerOfNoCopy(obj); ref != nil {
-		if ref.Kind != resource.ReplicaSets.Kind.Kind {
-			return nil
-		}
-		return []view.Key{{Namespace: obj.GetNamespace(), Name: ref.Name}}
-	}
-	if len(obj.GetLabels()) == 0 || obj.GetDeletionTimestamp() != nil {
-		return nil
-	}
-	var keys []view.Key
-	for rs := range view.List(v, resource.ReplicaSets, obj.GetNamespace()) {
-		if selector, err := selectorOf(rs); err == nil && selector.Matches(labels.Set(obj.GetLabels())) {
-			keys = append(keys, view.KeyOf(rs))
-		}
-	}
-	return keys
 }
 
 // selectorOf returns the selector; one that is empty matches nothing, though

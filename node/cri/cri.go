@@ -31,13 +31,6 @@ const (
 // image.
 func NotFound(err error) bool { return code(err) == codes.NotFound }
 
-// Unavailable reports whether the runtime could not be reached, so that the same
-// call may succeed later.
-func Unavailable(err error) bool {
-	c := code(err)
-	return c == codes.Unavailable || c == codes.DeadlineExceeded
-}
-
 func code(err error) codes.Code {
 	var s interface{ GRPCStatus() *status.Status }
 	if errors.As(err, &s) {

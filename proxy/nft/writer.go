@@ -59,9 +59,6 @@ func Open(tableName string, netns int) (*Writer, error) {
 // Close ends the connection; the tables stay.
 func (w *Writer) Close() error { return w.conn.CloseLasting() }
 
-// Port is the netlink port of this writer, which events of its own changes bear.
-func (w *Writer) Port() uint32 { return w.port }
-
 func (w *Writer) tune(c *netlink.Conn) error {
 	if err := c.SetWriteBuffer(batchBuffer); err != nil {
 		return fmt.Errorf("set netlink send buffer: %w", err)
