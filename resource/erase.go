@@ -24,6 +24,7 @@ func erase[T Object](k Kind[T]) *Info {
 		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
 		TTL:           k.TTL,
 		HasStatus:     k.Status != nil,
+		Orphans:       k.Orphans,
 		HasGeneration: k.Spec != nil,
 		New:           func() Object { return reflect.New(elem).Interface().(Object) },
 		Name:          k.Name,
