@@ -38,6 +38,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, err)
 		return
 	}
+	if beyond := s.config.Beyond[t.path]; beyond != nil {
+		beyond.ServeHTTP(w, r)
+		return
+	}
 	if t.path != "" {
 		s.serveDocument(w, r)
 		return

@@ -57,6 +57,8 @@ type Kind[T Object] struct {
 	// TTL is how long an object lives in the store after its last write; 0 is
 	// for ever.
 	TTL time.Duration
+	// Sealed kinds are encrypted in the store.
+	Sealed bool
 
 	// Name checks metadata.name and generateName's prefix; see package
 	// k8s.io/apimachinery/pkg/api/validation. DNS subdomain if nil.
@@ -171,6 +173,7 @@ type Info struct {
 	Namespaced       bool
 	Prefix           string // "/registry/pods/"
 	TTL              time.Duration
+	Sealed           bool
 	HasStatus        bool
 	HasGeneration    bool
 	Scale            *Scale[Object]

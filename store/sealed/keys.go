@@ -12,8 +12,13 @@ import (
 )
 
 // Keys are the keys of a cluster, the one that writes first. A Keys is never
-// changed; Rotated and Only return new ones.
-type Keys struct{ all []key }
+// changed: Rotated and WriterOnly return new ones.
+type Keys struct {
+	all []key
+	// retired keys are needed only by readers of the store's past. They are
+	// forgotten when the process ends.
+	retired []key
+}
 
 type key struct {
 	name   string
@@ -34,7 +39,7 @@ func NewKeys(name string) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keys{[]key{k}}, nil
+	return &Keys{all: []key{k}}, nil
 }
 
 func newKey(name string, secret []byte) (key, error) {
@@ -67,11 +72,13 @@ func (k *Keys) Rotated(name string) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keys{slices.Concat(fresh.all, k.all)}, nil
+	return &Keys{all: slices.Concat(fresh.all, k.all), retired: k.retired}, nil
 }
 
-// WriterOnly returns the writing key alone.
-func (k *Keys) WriterOnly() *Keys { return &Keys{k.all[:1:1]} }
+// WriterOnly returns the writing key alone, with the others retired.
+func (k *Keys) WriterOnly() *Keys {
+	return &Keys{all: k.all[:1:1], retired: slices.Concat(k.all[1:], k.retired)}
+}
 
 // configuration is upstream's EncryptionConfiguration
 // (apiserver.config.k8s.io/v1), as far as it is needed: an upstream API server

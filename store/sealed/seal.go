@@ -38,19 +38,28 @@ func (k *Keys) open(at string, value []byte) (plain []byte, fresh bool, err erro
 	if !ours || !whole {
 		return nil, false, fmt.Errorf("decrypt %s: it was encrypted by %q, and only aesgcm can be read", at, bytes.SplitN(value, []byte(":"), 4)[2])
 	}
-	for i := range k.all {
-		one := &k.all[i]
-		if one.name != string(name) {
-			continue
-		}
-		if len(rest) < one.aead.NonceSize() {
-			return nil, false, fmt.Errorf("decrypt %s: the stored value is cut off", at)
-		}
-		plain, err = one.aead.Open([]byte{}, rest[:one.aead.NonceSize()], rest[one.aead.NonceSize():], []byte(at))
-		if err != nil {
-			return nil, false, fmt.Errorf("decrypt %s with key %q: the value was changed, moved or is of another key with that name", at, name)
-		}
-		return plain, i == 0, nil
+	one := k.find(string(name))
+	if one == nil {
+		return nil, false, fmt.Errorf("decrypt %s: its key %q is not among %q: restore the file of encryption keys from a backup", at, name, k.Names())
 	}
-	return nil, false, fmt.Errorf("decrypt %s: its key %q is not among %q: restore the file of encryption keys from a backup", at, name, k.Names())
+	size := one.aead.NonceSize()
+	if len(rest) < size {
+		return nil, false, fmt.Errorf("decrypt %s: the stored value is cut off", at)
+	}
+	plain, err = one.aead.Open([]byte{}, rest[:size], rest[size:], []byte(at))
+	if err != nil {
+		return nil, false, fmt.Errorf("decrypt %s with key %q: the value was changed, moved or is of another key with that name", at, name)
+	}
+	return plain, one == &k.all[0], nil
+}
+
+func (k *Keys) find(name string) *key {
+	for _, keys := range [][]key{k.all, k.retired} {
+		for i := range keys {
+			if keys[i].name == name {
+				return &keys[i]
+			}
+		}
+	}
+	return nil
 }

@@ -189,8 +189,12 @@ func (s *Store) settle(ctx context.Context, save Save) (int, error) {
 	if len(s.Keys().all) == 1 {
 		return count, nil
 	}
-	// Only the file forgets: watchers may still be reading the past.
-	return count, save(s.Keys().WriterOnly())
+	only := s.Keys().WriterOnly()
+	if err := save(only); err != nil {
+		return count, err
+	}
+	s.keys.Store(only)
+	return count, nil
 }
 
 // resealPage is how many entries one read brings.
