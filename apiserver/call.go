@@ -24,6 +24,7 @@ type call struct {
 	verb   string
 	target target
 	info   *resource.Info
+	part   *resource.Subresource // nil for the object itself
 	now    time.Time
 
 	dryRun          bool

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -95,10 +94,10 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		return
 	}
 	if info == nil || (c.target.namespace != "" && !info.Namespaced && info.GVR.Resource != "namespaces") {
-		notFoundPath(w)
+		s.unknownResource(w, r, c.target.gvr.Group)
 		return
 	}
-	c.info, c.now = info, s.deps.Now()
+	c.info, c.part, c.now = info, info.Subresource(c.target.subresource), s.deps.Now()
 	if err := c.readOptions(r.URL.Query()); err != nil {
 		writeError(w, r, err)
 		return
@@ -124,7 +123,7 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 		return s.serveWatch(w, r, c)
 	case "create":
 		if c.target.name != "" {
-			return apierrors.NewMethodNotSupported(c.info.GR(), c.verb)
+			return errMethod
 		}
 		return s.serveCreate(w, r, c)
 	case "update":
@@ -136,7 +135,19 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	case "deletecollection":
 		return s.serveDeleteCollection(w, r, c)
 	}
-	return apierrors.NewMethodNotSupported(c.info.GR(), strings.ToLower(r.Method))
+	return errMethod
+}
+
+// unknownResource refuses a resource that is not served: with a Status if its
+// group is.
+func (s *Server) unknownResource(w http.ResponseWriter, r *http.Request, group string) {
+	for _, gv := range s.groupVersions() {
+		if gv.Group == group {
+			writeError(w, r, errNoSuchPath)
+			return
+		}
+	}
+	notFoundPath(w)
 }
 
 // notFoundPath answers for a path that nothing is served at, as net/http and

@@ -165,7 +165,7 @@ func describe(paths object, info *resource.Info, ref object, v3 bool) {
 		"get":        operation(info, "get", ref, v3), "put": operation(info, "update", ref, v3),
 		"patch": operation(info, "patch", ref, v3), "delete": operation(info, "delete", ref, v3),
 	}
-	if info.HasStatus {
+	if info.CopyStatus != nil {
 		paths[one+"/status"] = object{
 			"parameters": named,
 			"get":        operation(info, "get", ref, v3), "put": operation(info, "update", ref, v3), "patch": operation(info, "patch", ref, v3),
