@@ -16,6 +16,8 @@ func All() []*Info {
 		Leases.Info,
 		ReplicaSets.Info,
 		Deployments.Info,
+		PersistentVolumes.Info,
+		PersistentVolumeClaims.Info,
 		NetworkPolicies.Info,
 		Ingresses.Info,
 		IngressClasses.Info,
