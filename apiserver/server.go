@@ -38,6 +38,9 @@ type Config struct {
 	// reach this server: the endpoint of the service "kubernetes".
 	AdvertiseAddress netip.Addr
 	AdvertisePort    int32
+	// Beyond are handlers of paths that are no part of the Kubernetes API. They
+	// are called for who is authorized to the verb and path.
+	Beyond map[string]http.Handler
 	// MaxBody bounds a request's body, in bytes. 3 MiB as upstream if zero.
 	MaxBody int64
 }

@@ -64,11 +64,7 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 		return change{}, err
 	}
 	defer release()
-	if c.target.subresource == "status" {
-		c.prepareStatus(obj, old)
-	} else {
-		c.prepareUpdate(obj, old)
-	}
+	c.prepareUpdate(obj, old)
 	if err := c.validate(resource.Update, obj, old); err != nil {
 		return change{}, err
 	}

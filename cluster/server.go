@@ -31,6 +31,7 @@ import (
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/scheduler"
+	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/store/etcd"
 )
 
@@ -136,13 +137,18 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	defer st.Close()
-	if s.api, err = apiserver.New(s.apiConfig(), s.apiDeps(st)); err != nil {
+	encrypted, err := openEncryption(st, s.config.Paths().EncryptionKeys())
+	if err != nil {
+		return err
+	}
+	if s.api, err = apiserver.New(s.apiConfig(encrypted), s.apiDeps(encrypted.store)); err != nil {
 		return err
 	}
 	if err := s.api.Load(ctx); err != nil {
 		return err
 	}
 	parts := &components{ctx: ctx, log: s.log}
+	parts.start("encryption", encrypted.settle)
 	role := s.prepareNode(ctx)
 	parts.start("store-feed", s.api.Feed)
 	token, err := ensureJoinToken(s.config.Paths(), s.id.authority)
@@ -241,14 +247,15 @@ func (s *server) port() int32 { return int32(s.listener.Addr().(*net.TCPAddr).Po
 // nodePorts is the range of node ports, as upstream's.
 var nodePorts = [2]int32{30000, 32767}
 
-func (s *server) apiConfig() apiserver.Config {
+func (s *server) apiConfig(e *encryption) apiserver.Config {
 	return apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{s.config.ServiceCIDR}, NodePorts: nodePorts,
 		AdvertiseAddress: s.address, AdvertisePort: s.port(),
+		Beyond: map[string]http.Handler{encryptionPath: e},
 	}
 }
 
-func (s *server) apiDeps(st *etcd.Store) apiserver.Deps {
+func (s *server) apiDeps(st store.Store) apiserver.Deps {
 	issuer := "https://kubernetes.default.svc." + s.config.Domain
 	pool := pki.Pool(s.id.authority)
 	return apiserver.Deps{
