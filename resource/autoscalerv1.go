@@ -25,8 +25,11 @@ func withoutV2(annotations map[string]string) map[string]string {
 	for _, key := range []string{metricsInV1, currentMetricsInV1, conditionsInV1, behaviorInV1, toleranceUpInV1, toleranceDownInV1} {
 		if _, ok := annotations[key]; ok {
 			annotations = maps.Clone(annotations)
-			maps.DeleteFunc(annotations, func(k, _ string) bool { return k == key })
+			delete(annotations, key)
 		}
+	}
+	if len(annotations) == 0 {
+		return nil
 	}
 	return annotations
 }
@@ -75,6 +78,15 @@ func autoscalerToV1(h *autoscalingv2.HorizontalPodAutoscaler) *autoscalingv1.Hor
 		}
 		others = append(others, metricToV1(m))
 	}
+	annotate(v, metricsInV1, others, len(others) > 0)
+	statusToV1(v, h)
+	if b := h.Spec.Behavior; b != nil {
+		annotate(v, behaviorInV1, behaviorText{textOfRules(b.ScaleUp), textOfRules(b.ScaleDown)}, true)
+	}
+	return v
+}
+
+func statusToV1(v *autoscalingv1.HorizontalPodAutoscaler, h *autoscalingv2.HorizontalPodAutoscaler) {
 	v.Status = autoscalingv1.HorizontalPodAutoscalerStatus{
 		ObservedGeneration: h.Status.ObservedGeneration, LastScaleTime: h.Status.LastScaleTime,
 		CurrentReplicas: h.Status.CurrentReplicas, DesiredReplicas: h.Status.DesiredReplicas,
@@ -93,13 +105,8 @@ func autoscalerToV1(h *autoscalingv2.HorizontalPodAutoscaler) *autoscalingv1.Hor
 			Reason: c.Reason, Message: c.Message, ObservedGeneration: c.ObservedGeneration,
 		})
 	}
-	annotate(v, metricsInV1, others, len(others) > 0)
 	annotate(v, currentMetricsInV1, current, len(current) > 0)
-	if b := h.Spec.Behavior; b != nil {
-		annotate(v, behaviorInV1, behaviorText{textOfRules(b.ScaleUp), textOfRules(b.ScaleDown)}, true)
-	}
 	annotate(v, conditionsInV1, conditions, len(conditions) > 0)
-	return v
 }
 
 // annotate writes a value into an annotation, if there is one.
