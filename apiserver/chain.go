@@ -99,7 +99,7 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		return
 	}
 	c.info, c.now = info, s.deps.Now()
-	if err := c.readOptions(r.URL.Query()); err != nil {
+	if err := c.readOptions(r); err != nil {
 		writeError(w, r, err)
 		return
 	}

@@ -17,6 +17,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+
+	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
@@ -87,6 +90,7 @@ type Server struct {
 	random     *rand.Rand // guarded by allocation
 	snapshots  snapshots
 	documents  documents
+	owners     *apply.Tracker  // of fields
 	stop       context.Context // ends watches when the server stops
 	halt       context.CancelFunc
 }
@@ -105,8 +109,11 @@ func New(config Config, deps Deps) (*Server, error) {
 		cache:   watchcache.New(0),
 		kinds:   newRegistry(config.Kinds),
 		started: deps.Now(),
+		owners:  apply.New(config.Kinds),
 		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
+	// The library has no other way to bound what copying makes of a document.
+	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)
 	s.stop, s.halt = context.WithCancel(context.Background())
 	checkers := deps.TokenCheckers
 	if deps.Tokens != nil {

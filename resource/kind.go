@@ -58,6 +58,18 @@ type Kind[T Object] struct {
 	// for ever.
 	TTL time.Duration
 
+	// Reset lists, by subresource, the fields that a write through it cannot
+	// change, as dotted paths: nobody comes to own them that way. A kind with a
+	// status that says nothing has "status" for the object itself and "spec" for
+	// the status (upstream: GetResetFields of its strategy).
+	Reset map[string][]string
+	// CreateOnUpdate lets an update create the object (upstream:
+	// AllowCreateOnUpdate).
+	CreateOnUpdate bool
+	// Conditional makes every update name the resource version that it read
+	// (upstream: AllowUnconditionalUpdate is false).
+	Conditional bool
+
 	// Name checks metadata.name and generateName's prefix; see package
 	// k8s.io/apimachinery/pkg/api/validation. DNS subdomain if nil.
 	Name func(name string, prefix bool) []string
@@ -173,6 +185,9 @@ type Info struct {
 	TTL              time.Duration
 	HasStatus        bool
 	HasGeneration    bool
+	Reset            map[string][]string
+	CreateOnUpdate   bool
+	Conditional      bool
 	Scale            *Scale[Object]
 	Columns          []Column[Object]
 	Fields           map[string]func(Object) string

@@ -20,9 +20,12 @@ var Pods = Define(Kind[*corev1.Pod]{
 	Delete:   deletePod,
 	Spec:     func(p *corev1.Pod) any { return &p.Spec },
 	Status:   func(to, from *corev1.Pod) { to.Status = from.Status },
-	Columns:  podColumns,
-	Fields:   podFields,
-	Indexes:  map[string]func(*corev1.Pod) []string{PodNodeIndex: podNode},
+	Reset: map[string][]string{
+		"": {"status"}, "status": {"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"},
+	},
+	Columns: podColumns,
+	Fields:  podFields,
+	Indexes: map[string]func(*corev1.Pod) []string{PodNodeIndex: podNode},
 })
 
 // PodNodeIndex is the index of pods by the node they are bound to. Pods
