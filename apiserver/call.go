@@ -28,7 +28,11 @@ type call struct {
 	verb   string
 	target target
 	info   *resource.Info
-	now    time.Time
+	part   *resource.Subresource // nil for the object itself
+	// version is the version of the kind that the client speaks. Bodies are read
+	// and answers written in it; all between is about stored objects.
+	version *resource.ServedInfo
+	now     time.Time
 
 	dryRun          bool
 	fieldManager    string // as asked for; see manager
@@ -44,7 +48,7 @@ type call struct {
 // request is what the kind's functions are told.
 func (c *call) request(verb resource.Verb) resource.Request {
 	return resource.Request{
-		Verb: verb, Subresource: c.target.subresource, Now: metav1.NewTime(c.now), DryRun: c.dryRun,
+		Verb: verb, Subresource: c.target.subresource, Version: c.version.GVK.GroupVersion(), Now: metav1.NewTime(c.now), DryRun: c.dryRun,
 	}
 }
 
@@ -92,7 +96,9 @@ func optionsKind(verb string) string { return strings.ToUpper(verb[:1]) + verb[1
 
 // write says who writes, for the managed fields.
 func (c *call) write() apply.Write {
-	return apply.Write{Kind: c.info, Subresource: c.target.subresource, Manager: c.manager(), Now: c.now}
+	return apply.Write{
+		Kind: c.info, Version: c.version.GVK.GroupVersion(), Subresource: c.target.subresource, Manager: c.manager(), Now: c.now,
+	}
 }
 
 // manager is the name under which the writer owns fields: the one it gave, or

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -86,7 +85,7 @@ var customResources = schema.GroupVersionResource{Group: "apiextensions.k8s.io",
 
 // serveResource finds the kind and runs the verb.
 func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) {
-	info := s.kinds.byGVR[c.target.gvr]
+	version := s.kinds.byGVR[c.target.gvr]
 	if s.serveReview(w, r, c) {
 		return
 	}
@@ -94,17 +93,18 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		s.answer(w, r, map[string]any{"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1", "metadata": map[string]any{}, "items": []any{}})
 		return
 	}
-	if info == nil || (c.target.namespace != "" && !info.Namespaced && info.GVR.Resource != "namespaces") {
-		notFoundPath(w)
+	if version == nil || (c.target.namespace != "" && !version.Info.Namespaced && version.GVR.Resource != "namespaces") {
+		s.unknownResource(w, r, c.target.gvr.Group)
 		return
 	}
-	c.info, c.now = info, s.deps.Now()
+	c.info, c.version, c.now = version.Info, version, s.deps.Now()
+	c.part = c.info.Subresource(c.target.subresource)
 	if err := c.readOptions(r); err != nil {
 		writeError(w, r, err)
 		return
 	}
-	if info.Deprecated != "" {
-		c.warn(info.Deprecated)
+	if c.info.Deprecated != "" {
+		c.warn(c.info.Deprecated)
 	}
 	if err := s.serveVerb(w, r, c); err != nil {
 		writeError(w, r, err)
@@ -124,7 +124,7 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 		return s.serveWatch(w, r, c)
 	case "create":
 		if c.target.name != "" {
-			return apierrors.NewMethodNotSupported(c.info.GR(), c.verb)
+			return errMethod
 		}
 		return s.serveCreate(w, r, c)
 	case "update":
@@ -136,7 +136,19 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	case "deletecollection":
 		return s.serveDeleteCollection(w, r, c)
 	}
-	return apierrors.NewMethodNotSupported(c.info.GR(), strings.ToLower(r.Method))
+	return errMethod
+}
+
+// unknownResource refuses a resource that is not served: with a Status if its
+// group is.
+func (s *Server) unknownResource(w http.ResponseWriter, r *http.Request, group string) {
+	for _, gv := range s.groupVersions() {
+		if gv.Group == group {
+			writeError(w, r, errNoSuchPath)
+			return
+		}
+	}
+	notFoundPath(w)
 }
 
 // notFoundPath answers for a path that nothing is served at, as net/http and

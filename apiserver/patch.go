@@ -96,11 +96,12 @@ func (s *Server) patcher(c *call, kind types.PatchType, data []byte) (func(e *vi
 		return nil, err
 	}
 	return func(e *view.Entry) (resource.Object, error) {
-		obj := c.info.New()
-		doc := withType(c.info.GVK, e.JSON())
-		if err := p.apply(c, e.Object, doc, obj); err != nil {
+		versioned := c.version.New()
+		doc := withType(c.version.GVK, e.In(c.version).JSON())
+		if err := p.apply(c, c.version.To(e.Object), doc, versioned); err != nil {
 			return nil, err
 		}
+		obj := c.version.From(versioned)
 		if c.info.Default != nil {
 			c.info.Default(obj)
 		}
@@ -128,7 +129,7 @@ func newPatch(c *call, kind types.PatchType, data []byte) (*patch, error) {
 	if !json.Valid(data) {
 		return nil, apierrors.NewBadRequest("invalid JSON patch")
 	}
-	p := &patch{kind: kind, gvk: c.info.GVK, data: data}
+	p := &patch{kind: kind, gvk: c.version.GVK, data: data}
 	switch kind {
 	case types.JSONPatchType:
 		return p, p.readOperations(c)

@@ -46,7 +46,7 @@ func (s *Server) serveScale(w http.ResponseWriter, r *http.Request, c *call) err
 		return err
 	}
 	c.writeWarnings(w)
-	return write(w, f, http.StatusOK, scaleKind, scale)
+	return write(w, f, http.StatusOK, resource.ScaleKind, scale)
 }
 
 // scaleOf returns the Scale of an object: of its managed fields, those who own
@@ -69,7 +69,7 @@ func (c *call) scaleOf(obj resource.Object) (*autoscalingv1.Scale, error) {
 // scale sets the replicas from a Scale, or from a patch of one.
 func (s *Server) scale(c *call, data []byte, media string) (resource.Object, error) {
 	body := *c // the same request, about a Scale
-	body.info = apply.Scales
+	body.info, body.version = apply.Scales, apply.Scales.Served[0]
 	return s.mutate(c, c.key(), func(old resource.Object) (change, error) {
 		was, err := c.scaleOf(old)
 		if err != nil {
@@ -83,7 +83,7 @@ func (s *Server) scale(c *call, data []byte, media string) (resource.Object, err
 			return change{}, c.preconditionFailed("UID", string(uid), string(old.GetUID()))
 		}
 		if n := wanted.Spec.Replicas; n < 0 {
-			return change{}, apierrors.NewInvalid(scaleKind.GroupKind(), old.GetName(), field.ErrorList{
+			return change{}, apierrors.NewInvalid(resource.ScaleKind.GroupKind(), old.GetName(), field.ErrorList{
 				field.Invalid(field.NewPath("spec", "replicas"), n, "must be greater than or equal to 0")})
 		}
 		obj := old.DeepCopyObject().(resource.Object)
@@ -96,7 +96,7 @@ func (s *Server) scale(c *call, data []byte, media string) (resource.Object, err
 		obj.SetManagedFields(entries)
 		c.warnings = body.warnings
 		whole := *c
-		whole.target.subresource = ""
+		whole.target.subresource, whole.part = "", nil
 		return s.replace(&whole, obj, old)
 	})
 }
@@ -116,7 +116,7 @@ func (s *Server) readScale(c *call, was *autoscalingv1.Scale, data []byte, media
 func (s *Server) scaleFrom(c *call, was *autoscalingv1.Scale, data []byte, media string) (*autoscalingv1.Scale, error) {
 	if c.verb == "update" {
 		wanted := &autoscalingv1.Scale{}
-		err := c.decodeBody(data, media, scaleKind, wanted)
+		err := c.decodeBody(data, media, resource.ScaleKind, wanted)
 		if err == nil {
 			s.owners.Update(c.write(), was, wanted)
 		}

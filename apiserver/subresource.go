@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,7 +21,6 @@ import (
 )
 
 var (
-	scaleKind    = autoscalingv1.SchemeGroupVersion.WithKind("Scale")
 	bindingKind  = corev1.SchemeGroupVersion.WithKind("Binding")
 	tokenKind    = authenticationv1.SchemeGroupVersion.WithKind("TokenRequest")
 	evictionKind = policyv1.SchemeGroupVersion.WithKind("Eviction")
@@ -30,39 +28,52 @@ var (
 
 // serveSubresource runs a verb on a part of an object.
 func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, c *call) error {
-	sub := c.target.subresource
-	core := c.info.GVR.Group == ""
+	sub := c.part
 	switch {
-	case sub == "status" && c.info.HasStatus:
-		return s.serveStatus(w, r, c)
-	case sub == "scale" && c.info.Scale != nil:
-		return s.serveScale(w, r, c)
-	case core && c.info.GVR.Resource == "namespaces" && sub == "finalize" && c.verb == "update":
+	case sub == nil, c.target.rest != "" && !sub.Paths, c.target.name == "":
+		return errNoSuchPath
+	case !sub.Does(c.verb):
+		return errMethod
+	case !sub.Own():
+		return s.attached(c)(w, r, c)
+	case c.verb == "get":
+		return s.serveGet(w, r, c)
+	case c.verb == "update":
 		return s.serveUpdate(w, r, c)
-	case core && c.info.GVR.Resource == "pods" && sub == "binding" && c.verb == "create":
-		return serveBody(s, w, r, c, bindingKind, &corev1.Binding{}, s.bind)
-	case core && c.info.GVR.Resource == "pods" && sub == "eviction" && c.verb == "create":
-		return serveBody(s, w, r, c, evictionKind, &policyv1.Eviction{}, s.evict)
-	case core && c.info.GVR.Resource == "serviceaccounts" && sub == "token" && c.verb == "create":
-		return serveBody(s, w, r, c, tokenKind, &authenticationv1.TokenRequest{}, s.requestToken)
-	case core && c.info.GVR.Resource == "pods" || c.info.GVR.Resource == "nodes" || c.info.GVR.Resource == "services":
-		return s.serveStream(w, r, c)
 	}
-	notFoundPath(w)
-	return nil
+	return s.servePatch(w, r, c)
 }
 
-func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request, c *call) error {
-	switch c.verb {
-	case "get":
-		return s.serveGet(w, r, c)
-	case "update":
-		return s.serveUpdate(w, r, c)
-	case "patch":
-		return s.servePatch(w, r, c)
+// verbFunc answers one request.
+type verbFunc func(http.ResponseWriter, *http.Request, *call) error
+
+// attached finds what serves a subresource that speaks a kind of its own.
+func (s *Server) attached(c *call) verbFunc {
+	switch c.part.Name {
+	case "scale":
+		return s.serveScale
+	case "binding":
+		return bodyFunc(s, bindingKind, func() *corev1.Binding { return &corev1.Binding{} }, s.bind)
+	case "eviction":
+		return bodyFunc(s, evictionKind, func() *policyv1.Eviction { return &policyv1.Eviction{} }, s.evict)
+	case "token":
+		return bodyFunc(s, tokenKind, func() *authenticationv1.TokenRequest { return &authenticationv1.TokenRequest{} }, s.requestToken)
 	}
-	return apierrors.NewMethodNotSupported(c.info.GR(), c.verb)
+	return s.serveStream
 }
+
+func bodyFunc[T runtime.Object](s *Server, gvk schema.GroupVersionKind, body func() T, do func(*call, T) (runtime.Object, error)) verbFunc {
+	return func(w http.ResponseWriter, r *http.Request, c *call) error {
+		return serveBody(s, w, r, c, gvk, body(), do)
+	}
+}
+
+// Refusals of a path or a method within a served group, as upstream's router
+// words them.
+var (
+	errNoSuchPath = apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "", 0, false)
+	errMethod     = apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, "", schema.GroupResource{}, "", "", 0, false)
+)
 
 // serveBody runs a subresource that takes an object of another kind and answers
 // with one.

@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"net/http"
-	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -92,11 +91,7 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 	if err != nil {
 		return change{}, err
 	}
-	if c.target.subresource == "status" {
-		c.prepareStatus(obj, old)
-	} else {
-		c.prepareUpdate(obj, old)
-	}
+	c.prepareUpdate(obj, old)
 	keepTimes(obj, old)
 	if err := c.validate(resource.Update, obj, old); err != nil {
 		release()
@@ -115,9 +110,4 @@ func (c *call) checkName(obj resource.Object) error {
 		return apierrors.NewBadRequest("the name of the object (" + obj.GetName() + ") does not match the name on the URL (" + c.target.name + ")")
 	}
 	return nil
-}
-
-// copyInto makes to a deep copy of from; both are of the same type.
-func copyInto(to, from resource.Object) {
-	reflect.ValueOf(to).Elem().Set(reflect.ValueOf(from.DeepCopyObject()).Elem())
 }

@@ -23,9 +23,11 @@ var Pods = Define(Kind[*corev1.Pod]{
 	Reset: map[string][]string{
 		"": {"status"}, "status": {"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"},
 	},
-	Columns: podColumns,
-	Fields:  podFields,
-	Indexes: map[string]func(*corev1.Pod) []string{PodNodeIndex: podNode},
+	Parts:    podParts,
+	Attached: podAttached,
+	Columns:  podColumns,
+	Fields:   podFields,
+	Indexes:  map[string]func(*corev1.Pod) []string{PodNodeIndex: podNode},
 })
 
 // PodNodeIndex is the index of pods by the node they are bound to. Pods

@@ -104,8 +104,7 @@ func (l *library) typesOf(info *resource.Info) managedfields.TypeConverter {
 func (l *library) parse() managedfields.TypeConverter {
 	scheme := runtime.NewScheme()
 	for _, info := range l.kinds {
-		scheme.AddKnownTypeWithName(info.GVK, info.New())
-		for _, served := range info.Also {
+		for _, served := range info.Served {
 			scheme.AddKnownTypeWithName(served.GVK, served.New())
 		}
 	}
@@ -127,8 +126,8 @@ func resets(info *resource.Info, subresource string) map[fieldpath.APIVersion]*f
 		}
 		set.Insert(p)
 	}
-	out := map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(info.GVK.GroupVersion().String()): set}
-	for _, served := range info.Also {
+	out := map[fieldpath.APIVersion]*fieldpath.Set{}
+	for _, served := range info.Served {
 		out[fieldpath.APIVersion(served.GVK.GroupVersion().String())] = set
 	}
 	return out
@@ -139,10 +138,7 @@ type conversion struct{ info *resource.Info }
 
 // New implements runtime.ObjectCreater.
 func (c conversion) New(kind schema.GroupVersionKind) (runtime.Object, error) {
-	if kind.GroupVersion() == c.info.GVK.GroupVersion() {
-		return c.info.New(), nil
-	}
-	for _, served := range c.info.Also {
+	for _, served := range c.info.Served {
 		if served.GVK == kind {
 			return served.New(), nil
 		}
@@ -169,10 +165,7 @@ func (c conversion) ConvertToVersion(in runtime.Object, want runtime.GroupVersio
 		return nil, err
 	}
 	gvk := target.WithKind(c.info.GVK.Kind)
-	if target == c.info.GVK.GroupVersion() {
-		return withKind(stored, gvk), nil
-	}
-	for _, served := range c.info.Also {
+	for _, served := range c.info.Served {
 		if served.GVK == gvk {
 			return withKind(served.To(stored), gvk), nil
 		}
@@ -191,7 +184,7 @@ func (c conversion) toStored(in runtime.Object) (resource.Object, error) {
 		}
 		in = obj
 	}
-	for _, served := range c.info.Also {
+	for _, served := range c.info.Served {
 		if reflect.TypeOf(in) == reflect.TypeOf(served.New()) {
 			return served.From(in.(resource.Object)), nil
 		}

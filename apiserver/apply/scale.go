@@ -12,10 +12,16 @@ import (
 )
 
 // Scales is the kind Scale as far as writes need it: it is stored nowhere.
-var Scales = &resource.Info{
-	GVK: autoscalingv1.SchemeGroupVersion.WithKind("Scale"), GVR: autoscalingv1.SchemeGroupVersion.WithResource("scales"),
-	Namespaced: true,
-	New:        func() resource.Object { return &autoscalingv1.Scale{} },
+var Scales = newScales()
+
+func newScales() *resource.Info {
+	same := func(o resource.Object) resource.Object { return o }
+	info := &resource.Info{
+		GVK: resource.ScaleKind, GVR: autoscalingv1.SchemeGroupVersion.WithResource("scales"), Namespaced: true,
+		New: func() resource.Object { return &autoscalingv1.Scale{} },
+	}
+	info.Served = []*resource.ServedInfo{{Info: info, GVK: info.GVK, GVR: info.GVR, New: info.New, To: same, From: same}}
+	return info
 }
 
 // scaleSchema is the type of a Scale, which client-go has no schema for.
@@ -61,10 +67,9 @@ func FromScale(info *resource.Info, old, entries []metav1.ManagedFieldsEntry) ([
 // replicas says where each version of the kind keeps its replica count.
 func replicas(info *resource.Info, entries []metav1.ManagedFieldsEntry) *managedfields.ScaleHandler {
 	path := fieldpath.MakePathOrDie("spec", "replicas")
-	version := info.GVK.GroupVersion()
-	paths := managedfields.ResourcePathMappings{version.String(): path}
-	for _, served := range info.Also {
+	paths := managedfields.ResourcePathMappings{}
+	for _, served := range info.Served {
 		paths[served.GVK.GroupVersion().String()] = path
 	}
-	return managedfields.NewScaleHandler(entries, version, paths)
+	return managedfields.NewScaleHandler(entries, info.GVK.GroupVersion(), paths)
 }
