@@ -82,6 +82,9 @@ func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
 	if err := s.admit(c, obj, nil); err != nil {
 		return change{}, err
 	}
+	if err := s.confirmGrant(c, obj, nil); err != nil {
+		return change{}, err
+	}
 	c.dropDoubleOwners(obj, true)
 	meta := metaOf(obj)
 	if meta.Name == "" && meta.GenerateName != "" {

@@ -70,7 +70,7 @@ func (s *Server) createInstead(c *call, obj resource.Object) (change, error) {
 	if err != nil {
 		return change{}, err
 	}
-	if err := s.authorize(c.user, "create", c.target); err != nil {
+	if err := s.permit(attributes(c.user, "create", c.target)); err != nil {
 		result.release()
 		return change{}, err
 	}
@@ -84,6 +84,9 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 		return change{}, err
 	}
 	if err := s.admit(c, obj, old); err != nil {
+		return change{}, err
+	}
+	if err := s.confirmGrant(c, obj, old); err != nil {
 		return change{}, err
 	}
 	c.dropDoubleOwners(obj, true)

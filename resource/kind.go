@@ -56,6 +56,8 @@ type Kind[T Object] struct {
 	// TTL is how long an object lives in the store after its last write; 0 is
 	// for ever.
 	TTL time.Duration
+	// Sealed kinds are encrypted in the store.
+	Sealed bool
 
 	// Reset lists, by subresource, the fields that a write through it cannot
 	// change, as dotted paths: nobody comes to own them that way. A kind with a
@@ -187,6 +189,7 @@ type Info struct {
 	Namespaced    bool
 	Prefix        string // "/registry/pods/"
 	TTL           time.Duration
+	Sealed        bool
 	HasGeneration bool
 	Reset         map[string][]string
 	// CreateOnUpdate and Conditional are as in Kind.
