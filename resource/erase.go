@@ -23,7 +23,7 @@ func erase[T Object](k Kind[T]) *Info {
 		Namespaced:    k.Namespaced,
 		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
 		TTL:           k.TTL,
-		HasStatus:     k.Status != nil,
+		Sealed:        k.Sealed,
 		HasGeneration: k.Spec != nil,
 		New:           func() Object { return reflect.New(elem).Interface().(Object) },
 		Name:          k.Name,
@@ -32,6 +32,7 @@ func erase[T Object](k Kind[T]) *Info {
 		info.Singular = strings.ToLower(k.Kind)
 	}
 	eraseFuncs(info, k)
+	eraseSubresources(info, k)
 	eraseLookups(info, k)
 	return info
 }
@@ -64,19 +65,6 @@ func eraseFuncs[T Object](info *Info, k Kind[T]) {
 	if k.Spec != nil {
 		info.Spec = func(o Object) any { return k.Spec(o.(T)) }
 	}
-	if k.Status != nil {
-		info.CopyStatus = func(to, from Object) { k.Status(to.(T), from.(T)) }
-		info.WithSubresources = append(info.WithSubresources, "status")
-	}
-	if s := k.Scale; s != nil {
-		info.Scale = &Scale[Object]{
-			Spec:     func(o Object) int32 { return s.Spec(o.(T)) },
-			SetSpec:  func(o Object, n int32) { s.SetSpec(o.(T), n) },
-			Status:   func(o Object) int32 { return s.Status(o.(T)) },
-			Selector: func(o Object) string { return s.Selector(o.(T)) },
-		}
-		info.WithSubresources = append(info.WithSubresources, "scale")
-	}
 }
 
 func eraseLookups[T Object](info *Info, k Kind[T]) {
@@ -98,14 +86,32 @@ func eraseLookups[T Object](info *Info, k Kind[T]) {
 	for name, f := range k.Indexes {
 		info.Indexes[name] = func(o Object) []string { return f(o.(T)) }
 	}
+	same := func(o Object) Object { return o }
+	info.Served = []*ServedInfo{{Info: info, GVK: info.GVK, GVR: info.GVR, Fields: info.Fields, New: info.New, To: same, From: same}}
 	for _, s := range k.Also {
 		gv := schema.GroupVersion{Group: s.Group, Version: s.Version}
-		info.Also = append(info.Also, ServedInfo{
-			GVK: gv.WithKind(k.Kind), GVR: gv.WithResource(k.Resource), Fields: s.Fields, New: s.New,
+		info.Served = append(info.Served, &ServedInfo{
+			Info: info, GVK: gv.WithKind(k.Kind), GVR: gv.WithResource(k.Resource), Fields: servedFields(info, s.Fields), New: s.New,
 			To:   func(o Object) Object { return s.To(o.(T)) },
 			From: func(o Object) Object { return s.From(o) },
 		})
 	}
+}
+
+// servedFields returns the selectable fields of a kind under the names that
+// another version gives them.
+func servedFields(info *Info, names map[string]string) map[string]func(Object) string {
+	if names == nil {
+		return info.Fields
+	}
+	fields := map[string]func(Object) string{}
+	for _, name := range []string{"metadata.name", "metadata.namespace"} {
+		fields[name] = info.Fields[name]
+	}
+	for name, stored := range names {
+		fields[name] = info.Fields[stored]
+	}
+	return fields
 }
 
 // OwnerIndex is the index that every kind has: the UIDs of its owners.

@@ -22,8 +22,7 @@ type Object interface {
 type Request struct {
 	Verb        Verb
 	Subresource string // "" for the object itself
-	// Version is the group and version that the request speaks. The zero value is
-	// the version that is stored.
+	// Version is the group and version that the request speaks.
 	Version schema.GroupVersion
 	Now     metav1.Time
 	// DryRun is set where nothing will be stored.
@@ -57,6 +56,8 @@ type Kind[T Object] struct {
 	// TTL is how long an object lives in the store after its last write; 0 is
 	// for ever.
 	TTL time.Duration
+	// Sealed kinds are encrypted in the store.
+	Sealed bool
 
 	// Name checks metadata.name and generateName's prefix; see package
 	// k8s.io/apimachinery/pkg/api/validation. DNS subdomain if nil.
@@ -87,6 +88,10 @@ type Kind[T Object] struct {
 	Status func(to, from T)
 	// Scale is the subresource "scale"; nil for none.
 	Scale *Scale[T]
+	// Parts are further subresources that speak this kind.
+	Parts []Part[T]
+	// Attached are subresources that speak other kinds.
+	Attached []Attached
 
 	Columns []Column[T]
 	// Fields are the selectable fields beside metadata.name and
@@ -104,7 +109,8 @@ type Kind[T Object] struct {
 type Served[T Object] struct {
 	Group, Version string
 	// Fields maps this version's names of selectable fields to the stored
-	// version's. Fields not named here keep their name.
+	// version's; metadata.name and metadata.namespace go without saying. Nil where
+	// both versions have the same.
 	Fields map[string]string
 	New    func() Object
 	// To returns a new object of this version; it shares nothing that it changes.
@@ -162,44 +168,51 @@ type DeleteAction struct {
 // Info is a Kind with its type forgotten: what verbs, view and store use. A
 // custom resource is an Info made at run time.
 type Info struct {
-	GVK              schema.GroupVersionKind
-	GVR              schema.GroupVersionResource
-	Singular         string
-	Short            []string
-	Categories       []string
-	Deprecated       string
-	Namespaced       bool
-	Prefix           string // "/registry/pods/"
-	TTL              time.Duration
-	HasStatus        bool
-	HasGeneration    bool
-	Scale            *Scale[Object]
-	Columns          []Column[Object]
-	Fields           map[string]func(Object) string
-	Indexes          map[string]func(Object) []string
-	New              func() Object
-	Name             func(name string, prefix bool) []string
-	Default          func(Object)
-	Prepare          func(req Request, obj, old Object)
-	Validate         func(req Request, obj, old Object) field.ErrorList
-	Warn             func(obj, old Object) []string
-	Delete           func(req Request, obj Object, opts *metav1.DeleteOptions) DeleteAction
-	Spec             func(Object) any
-	CopyStatus       func(to, from Object)
-	WithSubresources []string // those that the generic verbs serve: "status", "scale"
-	Also             []ServedInfo
+	GVK           schema.GroupVersionKind
+	GVR           schema.GroupVersionResource
+	Singular      string
+	Short         []string
+	Categories    []string
+	Deprecated    string
+	Namespaced    bool
+	Prefix        string // "/registry/pods/"
+	TTL           time.Duration
+	Sealed        bool
+	HasGeneration bool
+	Scale         *Scale[Object]
+	Columns       []Column[Object]
+	Fields        map[string]func(Object) string
+	Indexes       map[string]func(Object) []string
+	New           func() Object
+	Name          func(name string, prefix bool) []string
+	Default       func(Object)
+	Prepare       func(req Request, obj, old Object)
+	Validate      func(req Request, obj, old Object) field.ErrorList
+	Warn          func(obj, old Object) []string
+	Delete        func(req Request, obj Object, opts *metav1.DeleteOptions) DeleteAction
+	Spec          func(Object) any
+	CopyStatus    func(to, from Object)
+	Subresources  []Subresource // by name
+	// Served are the versions in which clients may speak of the kind. The first is
+	// the stored one, which GVK and GVR name too.
+	Served []*ServedInfo
 }
 
-// ServedInfo is a Served with its type forgotten. Names and scope are those of
-// the kind.
+// ServedInfo is a Served with its type forgotten, or the stored version itself.
+// What it does not say is said by Info.
 type ServedInfo struct {
+	Info   *Info
 	GVK    schema.GroupVersionKind
 	GVR    schema.GroupVersionResource
-	Fields map[string]string
+	Fields map[string]func(Object) string // of the stored object, by this version's names
 	New    func() Object
-	To     func(Object) Object
-	From   func(Object) Object
+	// To and From return their argument where the version is the stored one.
+	To   func(Object) Object
+	From func(Object) Object
 }
+
+// Stored tells whether v is the version that is stored and in memory.
+func (v *ServedInfo) Stored() bool { return v == v.Info.Served[0] }
 
 // GR returns the group and resource, which name a kind whatever its version.
 func (i *Info) GR() schema.GroupResource { return i.GVR.GroupResource() }
