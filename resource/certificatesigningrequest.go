@@ -21,7 +21,11 @@ var CertificateSigningRequests = Define(Kind[*certificatesv1.CertificateSigningR
 	Validate: func(req Request, c, old *certificatesv1.CertificateSigningRequest) field.ErrorList {
 		return validate.CertificateSigningRequest(c, old, req.Subresource)
 	},
-	Status:  func(to, from *certificatesv1.CertificateSigningRequest) { to.Status = from.Status },
+	Status: func(to, from *certificatesv1.CertificateSigningRequest) { to.Status = from.Status },
+	Parts: []Part[*certificatesv1.CertificateSigningRequest]{{
+		Name: "approval",
+		Copy: func(to, from *certificatesv1.CertificateSigningRequest) { to.Status.Conditions = from.Status.Conditions },
+	}},
 	Columns: signingRequestColumns,
 	Fields: map[string]func(*certificatesv1.CertificateSigningRequest) string{
 		"spec.signerName": func(c *certificatesv1.CertificateSigningRequest) string { return c.Spec.SignerName },
