@@ -24,7 +24,9 @@ var CertificateSigningRequests = Define(Kind[*certificatesv1.CertificateSigningR
 	Status: func(to, from *certificatesv1.CertificateSigningRequest) { to.Status = from.Status },
 	Parts: []Part[*certificatesv1.CertificateSigningRequest]{{
 		Name: "approval",
-		Copy: func(to, from *certificatesv1.CertificateSigningRequest) { to.Status.Conditions = from.Status.Conditions },
+		Copy: func(to, from *certificatesv1.CertificateSigningRequest) {
+			to.Status.Conditions = from.Status.Conditions
+		},
 	}},
 	Columns: signingRequestColumns,
 	Fields: map[string]func(*certificatesv1.CertificateSigningRequest) string{
