@@ -17,7 +17,6 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -182,11 +181,10 @@ func (s *server) run(ctx context.Context) error {
 // bootstrap writes what every cluster has, the components' permissions among
 // it.
 func (s *server) bootstrap(ctx context.Context, all []controller.Controller) error {
-	roles, bindings := controllerRoles(all)
-	role, binding := schedulerRole()
+	defaults := authz.UpstreamDefaults()
+	permitComponents(defaults, all)
 	return s.api.Bootstrap(ctx, apiserver.Initial{
-		Roles:    slices.Concat(authz.DefaultRoles(), roles, []*rbacv1.ClusterRole{role}),
-		Bindings: slices.Concat(authz.DefaultBindings(), bindings, []*rbacv1.ClusterRoleBinding{binding}),
+		Defaults: defaults,
 		Services: []*corev1.Service{dnsService(DNSAddress(s.config.ServiceCIDR))},
 	})
 }
@@ -263,7 +261,7 @@ func (s *server) apiDeps(st store.Store) apiserver.Deps {
 	return apiserver.Deps{
 		Store: st,
 		Tokens: &authn.ServiceAccountTokens{
-			Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, KeyID: "1", Algorithm: jose.ES256, Now: time.Now,
+			Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, Algorithm: jose.ES256, Now: time.Now,
 		},
 		ClientCAs:     func() *x509.CertPool { return pool },
 		NodeTransport: &http.Transport{TLSClientConfig: s.id.clientTLS(s.id.toNodes)},
