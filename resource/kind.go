@@ -25,8 +25,18 @@ type Request struct {
 	// Version is the group and version that the request speaks.
 	Version schema.GroupVersion
 	Now     metav1.Time
+	// User is who asks.
+	User User
 	// DryRun is set where nothing will be stored.
 	DryRun bool
+}
+
+// User is who a request comes from (authentication/v1 UserInfo).
+type User struct {
+	Name   string
+	UID    string
+	Groups []string
+	Extra  map[string][]string
 }
 
 // Verb is what a request does to an object, as kinds and plans distinguish it.
