@@ -16,7 +16,8 @@ import (
 )
 
 // CertificateSubject refuses a new request that would make its owner one of the
-// masters, whom no rule binds: upstream's CertificateSubjectRestriction.
+// masters, whom no rule binds: upstream's CertificateSubjectRestriction, in
+// upstream's words.
 func CertificateSubject(c *certificatesv1.CertificateSigningRequest) error {
 	if c.Spec.SignerName != certificatesv1.KubeAPIServerClientSignerName {
 		return nil
