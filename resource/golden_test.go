@@ -219,6 +219,9 @@ csistoragecapacities.storage.k8s.io  CSIStorageCapacity namespaced /registry/csi
 volumeattachments.storage.k8s.io  VolumeAttachment cluster /registry/volumeattachments/
 volumeattributesclasses.storage.k8s.io vac VolumeAttributesClass cluster /registry/volumeattributesclasses/
 storageversionmigrations.storagemigration.k8s.io  StorageVersionMigration cluster /registry/storageversionmigrations/
+clustertrustbundles.certificates.k8s.io  ClusterTrustBundle cluster /registry/clustertrustbundles/
+flowschemas.flowcontrol.apiserver.k8s.io  FlowSchema cluster /registry/flowschemas/
+prioritylevelconfigurations.flowcontrol.apiserver.k8s.io  PriorityLevelConfiguration cluster /registry/prioritylevelconfigurations/
 roles.rbac.authorization.k8s.io  Role namespaced /registry/roles/
 clusterroles.rbac.authorization.k8s.io  ClusterRole cluster /registry/clusterroles/
 rolebindings.rbac.authorization.k8s.io  RoleBinding namespaced /registry/rolebindings/
