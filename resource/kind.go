@@ -69,6 +69,10 @@ type Kind[T Object] struct {
 	// Sealed kinds are encrypted in the store.
 	Sealed bool
 
+	// Computed is set where nothing is stored: the API server makes the objects up
+	// when someone reads them. Such a kind can be got and listed, no more.
+	Computed bool
+
 	// Name checks metadata.name and generateName's prefix; see package
 	// k8s.io/apimachinery/pkg/api/validation. DNS subdomain if nil.
 	Name func(name string, prefix bool) []string
@@ -184,6 +188,7 @@ type Info struct {
 	Short         []string
 	Categories    []string
 	Deprecated    string
+	Computed      bool
 	Namespaced    bool
 	Prefix        string // "/registry/pods/"
 	TTL           time.Duration
