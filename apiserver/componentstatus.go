@@ -16,27 +16,29 @@ import (
 // (ComponentStatus). Nothing of it is stored.
 func (s *Server) serveComponents(w http.ResponseWriter, r *http.Request, c *call) error {
 	all := s.components(c.ctx)
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	entry := func(component *corev1.ComponentStatus) *view.Entry {
+		return &view.Entry{Info: c.info, Key: view.KeyOf(component), Object: component}
+	}
 	switch c.verb {
 	case "get":
 		for _, component := range all {
 			if component.Name == c.target.name {
-				return c.writeObject(w, r, http.StatusOK, component)
+				return c.writeEntry(w, f, http.StatusOK, entry(component))
 			}
 		}
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "componentstatus"}, c.target.name)
 	case "list":
-		f, err := negotiate(r)
-		if err != nil {
-			return err
-		}
 		selected, err := c.selectionOf(r.URL.Query())
 		if err != nil {
 			return err
 		}
 		var entries []*view.Entry
 		for _, component := range all {
-			e := &view.Entry{Info: c.info, Key: view.KeyOf(component), Object: component}
-			if selected.matches(e) {
+			if e := entry(component); selected.matches(e) {
 				entries = append(entries, e)
 			}
 		}
