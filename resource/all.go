@@ -4,6 +4,7 @@ package resource
 func All() []*Info {
 	return []*Info{
 		Namespaces.Info,
+		ComponentStatuses.Info,
 		Nodes.Info,
 		Pods.Info,
 		Services.Info,

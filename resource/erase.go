@@ -20,6 +20,7 @@ func erase[T Object](k Kind[T]) *Info {
 		Short:         k.Short,
 		Categories:    k.Categories,
 		Deprecated:    k.Deprecated,
+		Computed:      k.Computed,
 		Namespaced:    k.Namespaced,
 		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
 		TTL:           k.TTL,

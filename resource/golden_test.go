@@ -199,6 +199,7 @@ func toYAML(t *testing.T, obj any) string {
 // TestAllNames holds what clients and stores know kinds by.
 func TestAllNames(t *testing.T) {
 	want := `namespaces ns Namespace cluster /registry/namespaces/
+componentstatuses cs ComponentStatus cluster /registry/componentstatuses/
 nodes no Node cluster /registry/minions/
 pods po Pod namespaced /registry/pods/
 services svc Service namespaced /registry/services/specs/

@@ -69,6 +69,9 @@ type Kind[T Object] struct {
 	// Sealed kinds are encrypted in the store.
 	Sealed bool
 
+	// Computed is set where nothing is stored: the API server makes the objects up
+	// when someone reads them. Such a kind can be got and listed, no more.
+	Computed bool
 	// Reset lists, by subresource, the fields that a write through it cannot
 	// change, as dotted paths: nobody comes to own them that way. A kind with a
 	// status that says nothing has "status" for the object itself and "spec" for
@@ -199,6 +202,7 @@ type Info struct {
 	Short         []string
 	Categories    []string
 	Deprecated    string
+	Computed      bool
 	Namespaced    bool
 	Prefix        string // "/registry/pods/"
 	TTL           time.Duration
