@@ -14,6 +14,7 @@ func All() []*Info {
 		ServiceAccounts.Info,
 		Events.Info,
 		Leases.Info,
+		PodDisruptionBudgets.Info,
 		ReplicaSets.Info,
 		Deployments.Info,
 		PersistentVolumes.Info,
