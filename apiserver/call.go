@@ -41,6 +41,7 @@ type call struct {
 func (c *call) request(verb resource.Verb) resource.Request {
 	return resource.Request{
 		Verb: verb, Subresource: c.target.subresource, Version: c.version.GVK.GroupVersion(), Now: metav1.NewTime(c.now), DryRun: c.dryRun,
+		User: resource.User(c.user),
 	}
 }
 

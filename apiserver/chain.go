@@ -9,9 +9,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"github.com/skiff-sh/skiff/apiserver/authn"
-	"github.com/skiff-sh/skiff/apiserver/authz"
 )
 
 // ServeHTTP takes a request through the filters in order: recover from a bug,
@@ -27,21 +24,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, apierrors.NewUnauthorized("Unauthorized"))
 		return
 	}
-	if user, err = s.impersonate(user, r.Header); err != nil {
+	t := parsePath(r.URL.Path)
+	verb := verbOf(r, t)
+	wants := attributesOf(user, verb, t, r)
+	if wants.User, err = s.impersonate(wants, r.Header); err == nil {
+		err = s.permit(wants)
+	}
+	if err != nil {
 		writeError(w, r, err)
 		return
 	}
-	t := parsePath(r.URL.Path)
-	verb := verbOf(r, t)
-	if err := s.authorize(user, verb, t); err != nil {
-		writeError(w, r, err)
+	if beyond := s.config.Beyond[t.path]; beyond != nil {
+		beyond.ServeHTTP(w, r)
 		return
 	}
 	if t.path != "" {
 		s.serveDocument(w, r)
 		return
 	}
-	s.serveResource(w, r, &call{ctx: r.Context(), user: user, verb: verb, target: t})
+	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t})
 }
 
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
@@ -54,29 +55,6 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 	}
 	s.deps.Log.Error("a request hit a bug", "method", r.Method, "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
 	writeError(w, r, apierrors.NewInternalError(fmt.Errorf("this request hit a bug in the server: %v", cause)))
-}
-
-func (s *Server) authorize(user authn.User, verb string, t target) error {
-	a := authz.Attributes{
-		User: user, Verb: verb, Group: t.gvr.Group, Version: t.gvr.Version, Resource: t.gvr.Resource,
-		Subresource: t.subresource, Namespace: t.namespace, Name: t.name, Path: t.path,
-	}
-	if ok, _ := authz.Allowed(s.View(), a); ok {
-		return nil
-	}
-	reason := fmt.Errorf("User %q %s", user.Name, a)
-	if t.path != "" {
-		return forbiddenPath(reason)
-	}
-	return apierrors.NewForbidden(t.gvr.GroupResource(), t.name, reason)
-}
-
-// forbiddenPath is the refusal of a request that is for no resource, which
-// upstream words without one.
-func forbiddenPath(reason error) error {
-	err := apierrors.NewForbidden(schema.GroupResource{}, "", reason)
-	err.ErrStatus.Message = "forbidden: " + reason.Error()
-	return err
 }
 
 // customResources is what kubectl lists before it says that it does not know a

@@ -54,6 +54,9 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 	if err := s.admit(c, obj, nil); err != nil {
 		return nil, err
 	}
+	if err := s.confirmGrant(c, obj, nil); err != nil {
+		return nil, err
+	}
 	release, err := s.allocate(c, obj, nil)
 	if err != nil {
 		return nil, err

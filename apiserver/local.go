@@ -36,7 +36,7 @@ func (l *local) Do(ctx context.Context, op client.Op) (resource.Object, error) {
 		fieldValidation: metav1.FieldValidationIgnore,
 		target:          target{gvr: op.Kind.GVR, namespace: op.Namespace, name: op.Name, subresource: op.Subresource},
 	}
-	if err := s.authorize(c.user, c.verb, c.target); err != nil {
+	if err := s.permit(attributes(c.user, c.verb, c.target)); err != nil {
 		return nil, err
 	}
 	if op.Subresource != "" {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/view"
@@ -37,6 +38,9 @@ type Config struct {
 	// reach this server: the endpoint of the service "kubernetes".
 	AdvertiseAddress netip.Addr
 	AdvertisePort    int32
+	// Beyond are handlers of paths that are no part of the Kubernetes API. They
+	// are called for who is authorized to the verb and path.
+	Beyond map[string]http.Handler
 	// MaxBody bounds a request's body, in bytes. 3 MiB as upstream if zero.
 	MaxBody int64
 }
@@ -78,6 +82,7 @@ type Server struct {
 	cache  *watchcache.Cache
 	kinds  *registry
 	auth   *authn.Authenticator
+	authz  authz.Authorizer
 	ready  atomic.Bool
 	// started is when the server was made: for health and metrics.
 	started time.Time
@@ -108,12 +113,12 @@ func New(config Config, deps Deps) (*Server, error) {
 		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
 	s.stop, s.halt = context.WithCancel(context.Background())
-	checkers := deps.TokenCheckers
-	if deps.Tokens != nil {
-		deps.Tokens.View = s.cache.View
-		checkers = append([]authn.Token{deps.Tokens}, checkers...)
+	deps.Tokens.View = s.cache.View
+	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}
+	s.auth = &authn.Authenticator{
+		ClientCAs: deps.ClientCAs, Tokens: append([]authn.Token{deps.Tokens, bootstrap}, deps.TokenCheckers...),
+		Audiences: deps.Tokens.Audiences, Now: deps.Now,
 	}
-	s.auth = &authn.Authenticator{ClientCAs: deps.ClientCAs, Tokens: checkers, Now: deps.Now}
 	return s, nil
 }
 

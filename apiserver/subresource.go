@@ -1,11 +1,8 @@
 package apiserver
 
 import (
-	"fmt"
 	"net/http"
-	"time"
 
-	"github.com/google/uuid"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -13,11 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"github.com/skiff-sh/skiff/apiserver/authn"
-	"github.com/skiff-sh/skiff/resource"
 )
 
 var (
@@ -102,75 +94,4 @@ func serveBody[T runtime.Object](s *Server, w http.ResponseWriter, r *http.Reque
 
 func success(code int32) *metav1.Status {
 	return &metav1.Status{Status: metav1.StatusSuccess, Code: code}
-}
-
-// Token lives, in seconds: the least and the most that can be asked for.
-const (
-	minTokenLife = 600
-	maxTokenLife = 1 << 32
-)
-
-// requestToken signs a token for a service account, bound to a pod or secret if
-// asked (TokenRequest, KEP-1205).
-func (s *Server) requestToken(c *call, req *authenticationv1.TokenRequest) (runtime.Object, error) {
-	e := s.View().Entry(c.info, c.key())
-	if e == nil {
-		return nil, apierrors.NewNotFound(c.info.GR(), c.target.name)
-	}
-	account := e.Object.(*corev1.ServiceAccount)
-	life := int64(3600)
-	if req.Spec.ExpirationSeconds != nil {
-		life = *req.Spec.ExpirationSeconds
-	}
-	path := field.NewPath("spec", "expirationSeconds")
-	switch {
-	case life < minTokenLife:
-		return nil, apierrors.NewInvalid(tokenKind.GroupKind(), account.Name, field.ErrorList{field.Invalid(path, life, "may not specify a duration less than 10 minutes")})
-	case life > maxTokenLife:
-		return nil, apierrors.NewInvalid(tokenKind.GroupKind(), account.Name, field.ErrorList{field.TooLong(path, life, maxTokenLife)})
-	}
-	claims := authn.Claims{Namespace: account.Namespace, ServiceAccount: authn.Bound{Name: account.Name, UID: account.UID}}
-	if err := s.bindToken(account.Namespace, req.Spec.BoundObjectRef, &claims); err != nil {
-		return nil, err
-	}
-	expiry := c.now.Add(time.Duration(life) * time.Second)
-	token, err := s.deps.Tokens.Sign(uuid.NewString(), claims, req.Spec.Audiences, expiry)
-	if err != nil {
-		return nil, err
-	}
-	result := req.DeepCopy()
-	result.Name, result.Namespace = account.Name, account.Namespace
-	result.CreationTimestamp = metav1.NewTime(c.now.Truncate(time.Second))
-	result.Spec.ExpirationSeconds = &life
-	if len(result.Spec.Audiences) == 0 {
-		result.Spec.Audiences = s.deps.Tokens.Audiences
-	}
-	result.Status = authenticationv1.TokenRequestStatus{Token: token, ExpirationTimestamp: metav1.NewTime(expiry)}
-	return result, nil
-}
-
-// bindToken puts the object that the token shall live with into its claims.
-func (s *Server) bindToken(namespace string, ref *authenticationv1.BoundObjectReference, claims *authn.Claims) error {
-	if ref == nil {
-		return nil
-	}
-	info := map[string]*resource.Info{"Pod": resource.Pods.Info, "Secret": resource.Secrets.Info}[ref.Kind]
-	if info == nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("cannot bind token for serviceaccount to a %q: want Pod or Secret", ref.Kind))
-	}
-	e := s.View().Entry(info, keyIn(info, namespace+"/"+ref.Name))
-	if e == nil {
-		return apierrors.NewNotFound(info.GR(), ref.Name)
-	}
-	uid := e.Object.GetUID()
-	if ref.UID != "" && ref.UID != uid {
-		return apierrors.NewConflict(info.GR(), ref.Name, fmt.Errorf("the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", ref.UID))
-	}
-	bound := &authn.Bound{Name: ref.Name, UID: types.UID(uid)}
-	if ref.Kind == "Pod" {
-		claims.Pod = bound
-	} else {
-		claims.Secret = bound
-	}
-	return nil
 }

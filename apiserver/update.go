@@ -56,6 +56,9 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 	if err := s.admit(c, obj, old); err != nil {
 		return change{}, err
 	}
+	if err := s.confirmGrant(c, obj, old); err != nil {
+		return change{}, err
+	}
 	release, err := s.allocate(c, obj, old)
 	if err != nil {
 		return change{}, err

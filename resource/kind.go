@@ -25,8 +25,18 @@ type Request struct {
 	// Version is the group and version that the request speaks.
 	Version schema.GroupVersion
 	Now     metav1.Time
+	// User is who asks.
+	User User
 	// DryRun is set where nothing will be stored.
 	DryRun bool
+}
+
+// User is who a request comes from (authentication/v1 UserInfo).
+type User struct {
+	Name   string
+	UID    string
+	Groups []string
+	Extra  map[string][]string
 }
 
 // Verb is what a request does to an object, as kinds and plans distinguish it.
@@ -56,6 +66,8 @@ type Kind[T Object] struct {
 	// TTL is how long an object lives in the store after its last write; 0 is
 	// for ever.
 	TTL time.Duration
+	// Sealed kinds are encrypted in the store.
+	Sealed bool
 
 	// Name checks metadata.name and generateName's prefix; see package
 	// k8s.io/apimachinery/pkg/api/validation. DNS subdomain if nil.
@@ -175,6 +187,7 @@ type Info struct {
 	Namespaced    bool
 	Prefix        string // "/registry/pods/"
 	TTL           time.Duration
+	Sealed        bool
 	HasGeneration bool
 	Scale         *Scale[Object]
 	Columns       []Column[Object]
