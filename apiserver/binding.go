@@ -23,11 +23,14 @@ func (s *Server) bind(c *call, binding *corev1.Binding) (runtime.Object, error) 
 		return nil, apierrors.NewBadRequest("name in URL does not match name in Binding object")
 	}
 	if errs := validateBinding(binding); len(errs) > 0 {
-		return nil, withoutReason(errs.ToAggregate())
+		return nil, plainError(errs.ToAggregate().Error())
 	}
 	_, err := s.mutate(c, c.key(), func(old resource.Object) (change, error) {
-		if err := c.checkPreconditions(preconditionsOf(binding), old); err != nil {
-			return change{}, err
+		if binding.UID != "" && binding.UID != old.GetUID() {
+			return change{}, c.preconditionFailed("UID", string(binding.UID), string(old.GetUID()))
+		}
+		if v := binding.ResourceVersion; v != "" && v != old.GetResourceVersion() {
+			return change{}, c.preconditionFailed("ResourceVersion", v, old.GetResourceVersion())
 		}
 		pod := old.(*corev1.Pod).DeepCopy()
 		if err := bindable(pod); err != nil {
@@ -59,26 +62,6 @@ func validateBinding(binding *corev1.Binding) field.ErrorList {
 		}
 	}
 	return errs
-}
-
-// withoutReason is an error that upstream answers with as it is: an internal
-// one, but without the words that say so.
-func withoutReason(err error) error {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Message: err.Error(),
-	}}
-}
-
-// preconditionsOf returns what the writer of an object has seen.
-func preconditionsOf(obj metav1.Object) *metav1.Preconditions {
-	var p metav1.Preconditions
-	if uid := obj.GetUID(); uid != "" {
-		p.UID = &uid
-	}
-	if version := obj.GetResourceVersion(); version != "" {
-		p.ResourceVersion = &version
-	}
-	return &p
 }
 
 // merged returns to with from's entries over its own. It may change to.

@@ -205,10 +205,10 @@ func decrement(b *policyv1.PodDisruptionBudget, pod string, now metav1.Time) *po
 func (s *Server) deleteEvicted(c *call, opts *metav1.DeleteOptions) error {
 	if !c.dryRun {
 		obj, err := s.mutate(c, c.key(), func(old resource.Object) (change, error) {
-			pod := old.(*corev1.Pod).DeepCopy()
-			if err := evictable(pod, opts.Preconditions); err != nil {
+			if err := c.checkPreconditions(opts.Preconditions, old); err != nil {
 				return change{}, err
 			}
+			pod := old.(*corev1.Pod).DeepCopy()
 			setPodCondition(pod, corev1.PodCondition{
 				Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "EvictionByEvictionAPI",
 				Message: "Eviction API: evicting", LastTransitionTime: metav1.NewTime(c.now.Truncate(time.Second)),
@@ -224,21 +224,4 @@ func (s *Server) deleteEvicted(c *call, opts *metav1.DeleteOptions) error {
 	}
 	_, _, err := s.delete(c, c.key(), opts)
 	return err
-}
-
-// evictable checks the preconditions of an eviction, whose words are its own.
-func evictable(pod *corev1.Pod, p *metav1.Preconditions) error {
-	if p == nil {
-		return nil
-	}
-	of := schema.GroupResource{Resource: "Pod"}
-	if p.UID != nil && *p.UID != "" && *p.UID != pod.UID {
-		return apierrors.NewConflict(of, pod.Name, fmt.Errorf(
-			"the UID in the precondition (%s) does not match the UID in record (%s). The object might have been deleted and then recreated", *p.UID, pod.UID))
-	}
-	if p.ResourceVersion != nil && *p.ResourceVersion != "" && *p.ResourceVersion != pod.ResourceVersion {
-		return apierrors.NewConflict(of, pod.Name, fmt.Errorf(
-			"the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s). The object might have been modified", *p.ResourceVersion, pod.ResourceVersion))
-	}
-	return nil
 }
