@@ -4,6 +4,7 @@ package resource
 func All() []*Info {
 	return []*Info{
 		Namespaces.Info,
+		ComponentStatuses.Info,
 		Nodes.Info,
 		Pods.Info,
 		Services.Info,
@@ -17,6 +18,14 @@ func All() []*Info {
 		PodDisruptionBudgets.Info,
 		ReplicaSets.Info,
 		Deployments.Info,
+		ReplicationControllers.Info,
+		PodTemplates.Info,
+		DaemonSets.Info,
+		StatefulSets.Info,
+		ControllerRevisions.Info,
+		Jobs.Info,
+		CronJobs.Info,
+		HorizontalPodAutoscalers.Info,
 		PersistentVolumes.Info,
 		PersistentVolumeClaims.Info,
 		NetworkPolicies.Info,
