@@ -95,6 +95,8 @@ type Server struct {
 	random     *rand.Rand // guarded by allocation
 	snapshots  snapshots
 	documents  documents
+	reads      *places // for requests at the same time
+	writes     *places
 	owners     *apply.Tracker  // of fields
 	stop       context.Context // ends watches when the server stops
 	halt       context.CancelFunc
@@ -114,6 +116,8 @@ func New(config Config, deps Deps) (*Server, error) {
 		cache:   watchcache.New(0),
 		kinds:   newRegistry(config.Kinds),
 		started: deps.Now(),
+		reads:   newPlaces(readPlaces),
+		writes:  newPlaces(writePlaces),
 		owners:  apply.New(config.Kinds),
 		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
