@@ -2,11 +2,14 @@ package apiserver
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,20 +42,19 @@ func negotiate(r *http.Request) (format, error) {
 	if accept == "" {
 		return format{media: typeJSON}, nil
 	}
-	for part := range strings.SplitSeq(accept, ",") {
-		media, params, err := mime.ParseMediaType(strings.TrimSpace(part))
-		if err != nil {
-			continue
-		}
-		f := format{media: media, as: params["as"]}
-		switch media {
+	for _, c := range clauses(accept) {
+		f := format{media: c.media, as: c.params["as"]}
+		switch c.media {
 		case "*/*", "application/*":
 			f.media = typeJSON
 		case typeJSON, typeYAML, typeProtobuf:
 		default:
 			continue
 		}
-		if f.as != "" && (params["g"] != metav1.GroupName || params["v"] != "v1") {
+		if stream := c.params["stream"]; stream != "" && (stream != "watch" || f.media == typeYAML) {
+			continue
+		}
+		if f.as != "" && (c.params["g"] != metav1.GroupName || c.params["v"] != "v1" || !f.converts()) {
 			continue
 		}
 		return f, nil
@@ -60,11 +62,61 @@ func negotiate(r *http.Request) (format, error) {
 	return format{}, notAcceptable()
 }
 
+// converts tells whether there is such a form of an object.
+func (f format) converts() bool {
+	switch f.as {
+	case "Table":
+		return f.media != typeProtobuf
+	case "PartialObjectMetadata", "PartialObjectMetadataList":
+		return true
+	}
+	return false
+}
+
+// clause is one of the forms that a client accepts.
+type clause struct {
+	media  string
+	params map[string]string
+	weight float64
+}
+
+// clauses reads an Accept header, the most wanted first (RFC 9110, 12.5.1).
+func clauses(accept string) []clause {
+	var out []clause
+	for part := range strings.SplitSeq(accept, ",") {
+		media, params, err := mime.ParseMediaType(strings.TrimSpace(part))
+		if err != nil {
+			continue
+		}
+		c := clause{media: media, params: params, weight: 1}
+		if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
+			c.weight = q
+		}
+		out = append(out, c)
+	}
+	slices.SortStableFunc(out, func(a, b clause) int { return cmp.Compare(b.weight, a.weight) })
+	return out
+}
+
 func notAcceptable() error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
 		Message: fmt.Sprintf("only the following media types are accepted: %s, %s, %s", typeJSON, typeYAML, typeProtobuf),
 	}}
+}
+
+// notConverted refuses a form that the object does not have.
+func notConverted(message string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable, Message: message,
+	}}
+}
+
+// internalName is what upstream calls the kind's Go type in its own code, and in
+// such refusals.
+func (c *call) internalName() string {
+	group, _, _ := strings.Cut(c.info.GVR.Group, ".")
+	return cmp.Or(group, "core") + "." + c.info.GVK.Kind
 }
 
 func unsupportedMedia(have string, want ...string) error {
@@ -250,7 +302,7 @@ func writeBytes(w http.ResponseWriter, media string, code int, data []byte) {
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err).ErrStatus
 	f, ferr := negotiate(r)
-	if ferr != nil {
+	if ferr != nil || f.as != "" { // a refusal has no other form
 		f = format{media: typeJSON}
 	}
 	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
