@@ -115,15 +115,23 @@ func (c *call) decodeBody(data []byte, media string, want schema.GroupVersionKin
 		if err != nil {
 			return apierrors.NewBadRequest(fmt.Sprintf("the body is not YAML: %v", err))
 		}
-		data = converted
+		if c.fieldValidation == metav1.FieldValidationIgnore {
+			return c.decodeJSON(converted, want, obj)
+		}
+		var problems []error
+		if _, err := yaml.YAMLToJSONStrict(data); err != nil { // keys that are there twice
+			problems = append(problems, err)
+		}
+		return c.decodeJSON(converted, want, obj, problems...)
 	case typeJSON:
-	default:
-		return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+		return c.decodeJSON(data, want, obj)
 	}
-	return c.decodeJSON(data, want, obj)
+	return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
 }
 
-func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
+// decodeJSON reads obj from JSON. problems are those of the text that it was made
+// from.
+func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime.Object, problems ...error) error {
 	var strict []error
 	var err error
 	if c.fieldValidation == metav1.FieldValidationIgnore {
@@ -132,26 +140,23 @@ func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime
 		strict, err = kjson.UnmarshalStrict(data, obj)
 	}
 	if err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+		return unreadable(want, err)
 	}
 	if err := takeType(obj, want); err != nil {
 		return err
 	}
-	return c.fieldProblems(strict)
-}
-
-// fieldProblems handles unknown and duplicate fields.
-func (c *call) fieldProblems(problems []error) error {
-	if len(problems) == 0 || c.fieldValidation == metav1.FieldValidationIgnore {
-		return nil
-	}
-	if c.fieldValidation == metav1.FieldValidationStrict {
-		return apierrors.NewBadRequest(runtime.NewStrictDecodingError(problems).Error())
+	problems = append(problems, strict...)
+	if len(problems) > 0 && c.fieldValidation == metav1.FieldValidationStrict {
+		return unreadable(want, runtime.NewStrictDecodingError(problems))
 	}
 	for _, p := range problems {
-		c.warn(p.Error())
+		c.warn(yamlWarnings(p)...)
 	}
 	return nil
+}
+
+func unreadable(want schema.GroupVersionKind, err error) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
 }
 
 func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
@@ -164,7 +169,7 @@ func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Objec
 		return unsupportedMedia(typeProtobuf, typeJSON, typeYAML)
 	}
 	if err := m.Unmarshal(unknown.Raw); err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+		return unreadable(want, err)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(unknown.APIVersion, unknown.Kind))
 	return takeType(obj, want)
