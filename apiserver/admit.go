@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"slices"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -19,18 +22,45 @@ func (s *Server) admit(c *call, obj, old resource.Object) error {
 	if err := s.namespaceLifecycle(c, obj, old); err != nil {
 		return err
 	}
-	pod, ok := obj.(*corev1.Pod)
-	if !ok || old != nil || c.target.subresource != "" {
+	if request, ok := obj.(*certificatesv1.CertificateSigningRequest); ok && old != nil {
+		return admission.CertificateDecision(c.target.subresource, request, old.(*certificatesv1.CertificateSigningRequest), s.maySigner(c))
+	}
+	if old != nil || c.target.subresource != "" {
 		return nil
 	}
-	if err := admission.ServiceAccount(s.View(), pod, rand5); err != nil {
-		return err
+	return s.admitNew(c, obj)
+}
+
+// admitNew runs the steps for objects that are created.
+func (s *Server) admitNew(c *call, obj resource.Object) error {
+	admission.StorageProtection(obj)
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		if err := admission.ServiceAccount(s.View(), o, rand5); err != nil {
+			return err
+		}
+		if err := admission.Priority(o); err != nil {
+			return err
+		}
+		admission.DefaultTolerations(o)
+		return admission.RuntimeClass(s.View(), o)
+	case *certificatesv1.CertificateSigningRequest:
+		return admission.CertificateSubject(o)
+	case *certificatesv1.ClusterTrustBundle:
+		return admission.TrustBundle(o, s.maySigner(c))
+	case *networkingv1.Ingress:
+		admission.DefaultIngressClass(s.View(), o)
 	}
-	if err := admission.Priority(pod); err != nil {
-		return err
-	}
-	admission.DefaultTolerations(pod)
 	return nil
+}
+
+// maySigner says what the user may do to signers of certificates.
+func (s *Server) maySigner(c *call) func(verb, signer string) bool {
+	return func(verb, signer string) bool {
+		return s.authz.Allowed(s.View(), &authz.Attributes{
+			User: c.user, Verb: verb, Group: "certificates.k8s.io", Version: "*", Resource: "signers", Name: signer,
+		}).Allowed
+	}
 }
 
 // namespaceLifecycle refuses objects in a namespace that does not exist or is

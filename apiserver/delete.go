@@ -20,6 +20,10 @@ import (
 
 // serveDelete deletes one object.
 func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, c *call) error {
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
 	opts, err := c.deleteOptions(r)
 	if err != nil {
 		return err
@@ -29,14 +33,10 @@ func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, c *call) er
 		return err
 	}
 	if !gone {
-		return c.writeObject(w, r, http.StatusOK, obj)
-	}
-	f, err := negotiate(r)
-	if err != nil {
-		return err
+		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
 	if c.info.GVR.Resource == "pods" || f.as != "" { // upstream answers with the last state for these
-		return c.writeObject(w, r, http.StatusOK, obj)
+		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
 	c.writeWarnings(w)
 	return write(w, f, http.StatusOK, schema.GroupVersionKind{Version: "v1", Kind: "Status"}, &metav1.Status{
@@ -151,7 +151,7 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 	if c.info.Delete != nil {
 		action = c.info.Delete(c.request(resource.Delete), obj, opts)
 	}
-	finalizers := propagationFinalizers(obj.GetFinalizers(), opts)
+	finalizers := propagationFinalizers(obj.GetFinalizers(), opts, c.info.Orphans)
 	grace := int64(0)
 	if action.Grace != nil {
 		grace = *action.Grace
@@ -187,8 +187,9 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 }
 
 // propagationFinalizers puts the finalizer of the wanted propagation among the
-// object's own.
-func propagationFinalizers(have []string, opts *metav1.DeleteOptions) []string {
+// object's own. Where none is wanted, one that is there stays, and else the
+// kind's default counts.
+func propagationFinalizers(have []string, opts *metav1.DeleteOptions, orphans bool) []string {
 	orphan, foreground := false, false
 	switch {
 	case opts.PropagationPolicy != nil:
@@ -196,6 +197,8 @@ func propagationFinalizers(have []string, opts *metav1.DeleteOptions) []string {
 		foreground = *opts.PropagationPolicy == metav1.DeletePropagationForeground
 	case opts.OrphanDependents != nil: //nolint:staticcheck // old clients still send it
 		orphan = *opts.OrphanDependents //nolint:staticcheck // as above
+	case orphans && !slices.Contains(have, metav1.FinalizerOrphanDependents) && !slices.Contains(have, metav1.FinalizerDeleteDependents):
+		orphan = true
 	default:
 		return have
 	}

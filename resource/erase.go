@@ -20,13 +20,22 @@ func erase[T Object](k Kind[T]) *Info {
 		Short:         k.Short,
 		Categories:    k.Categories,
 		Deprecated:    k.Deprecated,
+		Computed:      k.Computed,
 		Namespaced:    k.Namespaced,
 		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
 		TTL:           k.TTL,
+		Orphans:       k.Orphans,
 		Sealed:        k.Sealed,
 		HasGeneration: k.Spec != nil,
 		New:           func() Object { return reflect.New(elem).Interface().(Object) },
 		Name:          k.Name,
+
+		Reset:          k.Reset,
+		CreateOnUpdate: k.CreateOnUpdate,
+		Conditional:    k.Conditional,
+	}
+	if info.Reset == nil && k.Status != nil {
+		info.Reset = map[string][]string{"": {"status"}, "status": {"spec"}}
 	}
 	if info.Singular == "" {
 		info.Singular = strings.ToLower(k.Kind)
