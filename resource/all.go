@@ -15,6 +15,7 @@ func All() []*Info {
 		ServiceAccounts.Info,
 		Events.Info,
 		Leases.Info,
+		PodDisruptionBudgets.Info,
 		ReplicaSets.Info,
 		Deployments.Info,
 		ReplicationControllers.Info,

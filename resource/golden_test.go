@@ -210,6 +210,7 @@ secrets  Secret namespaced /registry/secrets/
 serviceaccounts sa ServiceAccount namespaced /registry/serviceaccounts/
 events ev Event namespaced /registry/events/
 leases.coordination.k8s.io  Lease namespaced /registry/leases/
+poddisruptionbudgets.policy pdb PodDisruptionBudget namespaced /registry/poddisruptionbudgets/
 replicasets.apps rs ReplicaSet namespaced /registry/replicasets/
 deployments.apps deploy Deployment namespaced /registry/deployments/
 replicationcontrollers rc ReplicationController namespaced /registry/controllers/
