@@ -199,10 +199,10 @@ func TestTableAndMetadata(t *testing.T) {
 		t.Errorf("got %d for a form that is not served, want 406", a.Code)
 	}
 	// A review is no object: it has no table.
-	const table = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
+	const asTable = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
 	const reviews, review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`
-	want(t, c.Do("POST", reviews, review, table), 406, `"reason":"NotAcceptable"`)
-	want(t, c.Do("POST", reviews, review, table+", application/json"), 201, `"kind":"SelfSubjectAccessReview"`)
+	want(t, c.Do("POST", reviews, review, asTable), 406, `"reason":"NotAcceptable"`)
+	want(t, c.Do("POST", reviews, review, asTable+", application/json"), 201, `"kind":"SelfSubjectAccessReview"`)
 }
 
 func TestFinalizersKeepUntilRemoved(t *testing.T) {
