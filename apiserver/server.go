@@ -125,6 +125,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	}
 	// The library has no other way to bound what copying makes of a document.
 	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)
+	go s.owners.Warm()
 	s.stop, s.halt = context.WithCancel(context.Background())
 	deps.Tokens.View = s.cache.View
 	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}

@@ -73,7 +73,7 @@ var (
 // serveBody runs a subresource that takes an object of another kind and answers
 // with one.
 func serveBody[T runtime.Object](s *Server, w http.ResponseWriter, r *http.Request, c *call, gvk schema.GroupVersionKind, body T, do func(*call, T) (runtime.Object, error)) error {
-	f, err := negotiate(r)
+	f, err := negotiatePlain(r)
 	if err != nil {
 		return err
 	}
