@@ -34,7 +34,13 @@ type format struct {
 }
 
 // negotiate chooses the first form of the Accept header that the server has.
-func negotiate(r *http.Request) (format, error) {
+func negotiate(r *http.Request) (format, error) { return negotiateForm(r, true) }
+
+// negotiatePlain is negotiate for what has no form but its own: reviews, and
+// the bodies of subresources.
+func negotiatePlain(r *http.Request) (format, error) { return negotiateForm(r, false) }
+
+func negotiateForm(r *http.Request, others bool) (format, error) {
 	accept := r.Header.Get("Accept")
 	if accept == "" {
 		return format{media: typeJSON}, nil
@@ -52,7 +58,7 @@ func negotiate(r *http.Request) (format, error) {
 		default:
 			continue
 		}
-		if f.as != "" && (params["g"] != metav1.GroupName || params["v"] != "v1") {
+		if f.as != "" && (!others || params["g"] != metav1.GroupName || params["v"] != "v1") {
 			continue
 		}
 		return f, nil
