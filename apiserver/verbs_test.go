@@ -198,6 +198,11 @@ func TestTableAndMetadata(t *testing.T) {
 	if a := c.Do("GET", configMaps+"/t", "", "Accept: image/png"); a.Code != 406 {
 		t.Errorf("got %d for a form that is not served, want 406", a.Code)
 	}
+	// A review is no object: it has no table.
+	const asTable = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
+	const reviews, review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`
+	want(t, c.Do("POST", reviews, review, asTable), 406, `"reason":"NotAcceptable"`)
+	want(t, c.Do("POST", reviews, review, asTable+", application/json"), 201, `"kind":"SelfSubjectAccessReview"`)
 }
 
 func TestFinalizersKeepUntilRemoved(t *testing.T) {
@@ -397,8 +402,8 @@ func TestBinding(t *testing.T) {
 	want(t, c.Do("POST", "/api/v1/namespaces/default/serviceaccounts", `{"metadata":{"name":"default"}}`), 201)
 	pod := `{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}}`
 	want(t, c.Do("POST", pods, pod), 201, "kube-api-access-", "node.kubernetes.io/not-ready")
-	want(t, c.Do("POST", pods+"/p/binding", `{"target":{"kind":"Node","name":"n1"}}`), 201)
-	want(t, c.Do("POST", pods+"/p/binding", `{"target":{"kind":"Node","name":"n2"}}`), 409, "already assigned")
+	want(t, c.Do("POST", pods+"/p/binding", `{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n1"}}`), 201)
+	want(t, c.Do("POST", pods+"/p/binding", `{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n2"}}`), 409, "already assigned")
 	want(t, c.Do("GET", pods+"?fieldSelector=spec.nodeName%3Dn1", ""), 200, `"type":"PodScheduled"`)
 	want(t, c.Do("DELETE", pods+"/p", ""), 200, `"deletionGracePeriodSeconds":30`)
 	want(t, c.Do("GET", pods+"/p", ""), 200)

@@ -13,6 +13,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
 	"github.com/skiff-sh/skiff/controller/deployment"
+	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
@@ -33,6 +34,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		rootca.Controller(authority),
 		replicaset.Controller(),
 		deployment.Controller(),
+		disruption.Controller(kinds),
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),

@@ -24,6 +24,7 @@ func erase[T Object](k Kind[T]) *Info {
 		Namespaced:    k.Namespaced,
 		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
 		TTL:           k.TTL,
+		Orphans:       k.Orphans,
 		Sealed:        k.Sealed,
 		HasGeneration: k.Spec != nil,
 		New:           func() Object { return reflect.New(elem).Interface().(Object) },

@@ -99,6 +99,9 @@ type Kind[T Object] struct {
 	Deprecated string
 	// Warn returns warnings for the user, beside success.
 	Warn func(obj, old T) []string
+	// Orphans says that what the object owns stays when it is deleted by a request
+	// that does not say otherwise, as it was before there was a garbage collector.
+	Orphans bool
 	// Delete decides what a delete request does. Nil deletes at once (finalizers
 	// are the verbs' concern).
 	Delete func(req Request, obj T, opts *metav1.DeleteOptions) DeleteAction
@@ -204,6 +207,7 @@ type Info struct {
 	Prefix        string // "/registry/pods/"
 	TTL           time.Duration
 	Sealed        bool
+	Orphans       bool
 	HasGeneration bool
 	Reset         map[string][]string
 	// CreateOnUpdate and Conditional are as in Kind.
