@@ -12,6 +12,8 @@ func All() []*Info {
 		ConfigMaps.Info,
 		Secrets.Info,
 		ServiceAccounts.Info,
+		LimitRanges.Info,
+		ResourceQuotas.Info,
 		Events.Info,
 		Leases.Info,
 		ReplicaSets.Info,
@@ -20,5 +22,9 @@ func All() []*Info {
 		ClusterRoles.Info,
 		RoleBindings.Info,
 		ClusterRoleBindings.Info,
+		PriorityClasses.Info,
+		StorageClasses.Info,
+		ValidatingWebhookConfigurations.Info,
+		MutatingWebhookConfigurations.Info,
 	}
 }

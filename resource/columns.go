@@ -56,6 +56,12 @@ func integer[T Object](c Column[T]) Column[T] {
 	return c
 }
 
+// boolean gives a column its JSON type.
+func boolean[T Object](c Column[T]) Column[T] {
+	c.Type = "boolean"
+	return c
+}
+
 // templateColumns are the wide columns of kinds that make pods.
 func templateColumns[T Object](template func(T) *corev1.PodSpec) []Column[T] {
 	join := func(get func(corev1.Container) string) func(T) any {
