@@ -24,7 +24,10 @@ type call struct {
 	verb   string
 	target target
 	info   *resource.Info
-	now    time.Time
+	// version is the version of the kind that the client speaks. Bodies are read
+	// and answers written in it; all between is about stored objects.
+	version *resource.ServedInfo
+	now     time.Time
 
 	dryRun          bool
 	fieldManager    string
@@ -36,7 +39,7 @@ type call struct {
 // request is what the kind's functions are told.
 func (c *call) request(verb resource.Verb) resource.Request {
 	return resource.Request{
-		Verb: verb, Subresource: c.target.subresource, Now: metav1.NewTime(c.now), DryRun: c.dryRun,
+		Verb: verb, Subresource: c.target.subresource, Version: c.version.GVK.GroupVersion(), Now: metav1.NewTime(c.now), DryRun: c.dryRun,
 	}
 }
 

@@ -86,7 +86,7 @@ var customResources = schema.GroupVersionResource{Group: "apiextensions.k8s.io",
 
 // serveResource finds the kind and runs the verb.
 func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) {
-	info := s.kinds.byGVR[c.target.gvr]
+	version := s.kinds.byGVR[c.target.gvr]
 	if s.serveReview(w, r, c) {
 		return
 	}
@@ -94,17 +94,17 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		s.answer(w, r, map[string]any{"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1", "metadata": map[string]any{}, "items": []any{}})
 		return
 	}
-	if info == nil || (c.target.namespace != "" && !info.Namespaced && info.GVR.Resource != "namespaces") {
+	if version == nil || (c.target.namespace != "" && !version.Info.Namespaced && version.GVR.Resource != "namespaces") {
 		notFoundPath(w)
 		return
 	}
-	c.info, c.now = info, s.deps.Now()
+	c.info, c.version, c.now = version.Info, version, s.deps.Now()
 	if err := c.readOptions(r.URL.Query()); err != nil {
 		writeError(w, r, err)
 		return
 	}
-	if info.Deprecated != "" {
-		c.warn(info.Deprecated)
+	if c.info.Deprecated != "" {
+		c.warn(c.info.Deprecated)
 	}
 	if err := s.serveVerb(w, r, c); err != nil {
 		writeError(w, r, err)

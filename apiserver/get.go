@@ -77,24 +77,24 @@ func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Ent
 	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
-		return write(w, f, code, tableKind, tableOf(c.info, []*view.Entry{e}, metav1.IncludeMetadata, c.now, true))
+		return write(w, f, code, tableKind, tableOf(c.version, []*view.Entry{e}, metav1.IncludeMetadata, c.now, true))
 	case f.as == "PartialObjectMetadata":
 		return write(w, f, code, partialKind, partialOf(e))
 	case f.as != "":
 		return notAcceptable()
 	case f.media == typeProtobuf:
-		raw, err := e.Protobuf()
+		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
 			return notAcceptable()
 		}
-		data, err := resource.Envelope(c.info, raw)
+		data, err := resource.Envelope(c.version.GVK, raw)
 		if err != nil {
 			return err
 		}
 		writeBytes(w, typeProtobuf, code, data)
 		return nil
 	}
-	return writeJSON(w, f, code, withType(c.info.GVK, e.JSON()))
+	return writeJSON(w, f, code, withType(c.version.GVK, e.In(c.version).JSON()))
 }
 
 // writeObject answers with an object that a write led to.

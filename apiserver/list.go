@@ -26,6 +26,7 @@ import (
 // selection is which objects of a kind a list or watch is about.
 type selection struct {
 	info      *resource.Info
+	version   *resource.ServedInfo
 	namespace string
 	name      string // a single object by metadata.name, or ""
 	labels    labels.Selector
@@ -51,7 +52,7 @@ func equalPairs(s labels.Selector) []string {
 
 // selectionOf reads the selectors of a request.
 func (c *call) selectionOf(q url.Values) (selection, error) {
-	s := selection{info: c.info, labels: labels.Everything()}
+	s := selection{info: c.info, version: c.version, labels: labels.Everything()}
 	if c.info.Namespaced {
 		s.namespace = c.target.namespace
 	}
@@ -69,7 +70,7 @@ func (c *call) selectionOf(q url.Values) (selection, error) {
 			return s, apierrors.NewBadRequest(err.Error())
 		}
 		for _, requirement := range parsed.Requirements() {
-			if c.info.Fields[requirement.Field] == nil {
+			if c.version.Fields[requirement.Field] == nil {
 				return s, apierrors.NewBadRequest(fmt.Sprintf("field label not supported: %s", requirement.Field))
 			}
 			s.fields = append(s.fields, requirement)
@@ -93,7 +94,7 @@ func (s *selection) matches(e *view.Entry) bool {
 		return false
 	}
 	for _, f := range s.fields {
-		equal := s.info.Fields[f.Field](e.Object) == f.Value
+		equal := s.version.Fields[f.Field](e.Object) == f.Value
 		if equal == (f.Operator == "!=") {
 			return false
 		}
@@ -297,7 +298,7 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, c *call) erro
 	}
 	switch {
 	case f.as == "Table":
-		table := tableOf(c.info, page.entries, metav1.IncludeObjectPolicy(q.Get("includeObject")), c.now, true)
+		table := tableOf(c.version, page.entries, metav1.IncludeObjectPolicy(q.Get("includeObject")), c.now, true)
 		table.ListMeta = meta
 		return write(w, f, http.StatusOK, tableKind, table)
 	case f.as == "PartialObjectMetadataList":
@@ -321,16 +322,16 @@ func (c *call) writeJSONList(w http.ResponseWriter, f format, meta metav1.ListMe
 	}
 	size := 128 + len(head)
 	for _, e := range entries {
-		size += len(e.JSON()) + 1
+		size += len(e.In(c.version).JSON()) + 1
 	}
-	apiVersion, kind := c.info.GVK.ToAPIVersionAndKind()
+	apiVersion, kind := c.version.GVK.ToAPIVersionAndKind()
 	out := make([]byte, 0, size)
 	out = fmt.Appendf(out, `{"kind":"%sList","apiVersion":"%s","metadata":%s,"items":[`, kind, apiVersion, head)
 	for i, e := range entries {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(out, e.JSON()...)
+		out = append(out, e.In(c.version).JSON()...)
 	}
 	return writeJSON(w, f, http.StatusOK, append(out, "]}"...))
 }
@@ -349,13 +350,13 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 	}
 	size := fieldSize(len(metaRaw))
 	for _, e := range entries {
-		raw, err := e.Protobuf()
+		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
 			return notAcceptable()
 		}
 		size += fieldSize(len(raw))
 	}
-	apiVersion, kind := c.info.GVK.ToAPIVersionAndKind()
+	apiVersion, kind := c.version.GVK.ToAPIVersionAndKind()
 	typeMeta := runtime.TypeMeta{APIVersion: apiVersion, Kind: kind + "List"}
 	typeRaw, err := typeMeta.Marshal()
 	if err != nil {
@@ -374,7 +375,7 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 	w.WriteHeader(http.StatusOK)
 	out = appendField(out, 1, metaRaw)
 	for _, e := range entries {
-		raw, err := e.Protobuf()
+		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ func (l *local) Cache() *watchcache.Cache { return l.server.cache }
 func (l *local) Do(ctx context.Context, op client.Op) (resource.Object, error) {
 	s := l.server
 	c := &call{
-		ctx: ctx, user: l.user, verb: string(op.Verb), info: op.Kind, now: s.deps.Now(), cause: op.Cause,
+		ctx: ctx, user: l.user, verb: string(op.Verb), info: op.Kind, version: op.Kind.Served[0], now: s.deps.Now(), cause: op.Cause,
 		fieldValidation: metav1.FieldValidationIgnore,
 		target:          target{gvr: op.Kind.GVR, namespace: op.Namespace, name: op.Name, subresource: op.Subresource},
 	}

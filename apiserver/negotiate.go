@@ -90,14 +90,18 @@ func readBody(r *http.Request) ([]byte, string, error) {
 	return data, media, nil
 }
 
-// readObject reads an object of the call's kind from a request's body.
+// readObject reads an object of the call's kind from a request's body, and
+// returns it in the stored version.
 func (c *call) readObject(r *http.Request) (resource.Object, error) {
 	data, media, err := readBody(r)
 	if err != nil {
 		return nil, err
 	}
-	obj := c.info.New()
-	return obj, c.decodeBody(data, media, c.info.GVK, obj)
+	obj := c.version.New()
+	if err := c.decodeBody(data, media, c.version.GVK, obj); err != nil {
+		return nil, err
+	}
+	return c.version.From(obj), nil
 }
 
 // decodeBody reads obj from a request's body. Unknown and duplicate fields are
@@ -200,7 +204,7 @@ func withType(gvk schema.GroupVersionKind, object []byte) []byte {
 func write(w http.ResponseWriter, f format, code int, gvk schema.GroupVersionKind, obj runtime.Object) error {
 	if f.media == typeProtobuf {
 		if raw, err := resource.MarshalProtobuf(obj); err == nil {
-			data, err := resource.Envelope(&resource.Info{GVK: gvk}, raw)
+			data, err := resource.Envelope(gvk, raw)
 			if err != nil {
 				return err
 			}

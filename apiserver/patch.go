@@ -38,8 +38,8 @@ func (s *Server) patch(c *call, kind types.PatchType, data []byte) (resource.Obj
 		return nil, err
 	}
 	return s.mutate(c, c.key(), func(old resource.Object) (change, error) {
-		obj := c.info.New()
-		if err := apply(old, obj); err != nil {
+		obj, err := apply(old)
+		if err != nil {
 			return change{}, err
 		}
 		if obj.GetName() != old.GetName() || obj.GetNamespace() != old.GetNamespace() {
@@ -49,22 +49,27 @@ func (s *Server) patch(c *call, kind types.PatchType, data []byte) (resource.Obj
 	})
 }
 
-// patcher returns a function that decodes into obj what the patch makes of old.
-func (c *call) patcher(kind types.PatchType, data []byte) (func(old, obj resource.Object) error, error) {
-	apply, err := patchFunc(kind, data, c.info.New())
+// patcher returns a function that returns what the patch makes of old. The patch
+// is about the version that the client speaks.
+func (c *call) patcher(kind types.PatchType, data []byte) (func(old resource.Object) (resource.Object, error), error) {
+	apply, err := patchFunc(kind, data, c.version.New())
 	if err != nil {
 		return nil, err
 	}
-	return func(old, obj resource.Object) error {
-		doc, err := json.Marshal(old)
+	return func(old resource.Object) (resource.Object, error) {
+		doc, err := json.Marshal(c.version.To(old))
 		if err != nil {
-			return fmt.Errorf("encode %s: %w", c.info.GVK.Kind, err)
+			return nil, fmt.Errorf("encode %s: %w", c.version.GVK.Kind, err)
 		}
-		out, err := apply(withType(c.info.GVK, doc))
+		out, err := apply(withType(c.version.GVK, doc))
 		if err != nil {
-			return patchError(err)
+			return nil, patchError(err)
 		}
-		return c.decodeJSON(out, c.info.GVK, obj)
+		obj := c.version.New()
+		if err := c.decodeJSON(out, c.version.GVK, obj); err != nil {
+			return nil, err
+		}
+		return c.version.From(obj), nil
 	}, nil
 }
 

@@ -11,18 +11,20 @@ import (
 // registry finds kinds by what requests and keys say.
 type registry struct {
 	all    []*resource.Info
-	byGVR  map[schema.GroupVersionResource]*resource.Info
+	byGVR  map[schema.GroupVersionResource]*resource.ServedInfo
 	byPath map[string]*resource.Info // key prefix below root, such as "services/specs"
 }
 
 func newRegistry(kinds []*resource.Info) *registry {
 	r := &registry{
 		all:    kinds,
-		byGVR:  map[schema.GroupVersionResource]*resource.Info{},
+		byGVR:  map[schema.GroupVersionResource]*resource.ServedInfo{},
 		byPath: map[string]*resource.Info{},
 	}
 	for _, info := range kinds {
-		r.byGVR[info.GVR] = info
+		for _, version := range info.Served {
+			r.byGVR[version.GVR] = version
+		}
 		r.byPath[strings.TrimSuffix(strings.TrimPrefix(info.Prefix, root), "/")] = info
 	}
 	return r

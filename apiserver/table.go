@@ -11,8 +11,8 @@ import (
 )
 
 // tableOf returns entries as the rows that kubectl prints (meta/v1 Table).
-func tableOf(info *resource.Info, entries []*view.Entry, include metav1.IncludeObjectPolicy, now time.Time, headers bool) *metav1.Table {
-	columns := info.Columns
+func tableOf(version *resource.ServedInfo, entries []*view.Entry, include metav1.IncludeObjectPolicy, now time.Time, headers bool) *metav1.Table {
+	columns := version.Info.Columns
 	if len(columns) == 0 {
 		columns = defaultColumns
 	}
@@ -35,7 +35,7 @@ func tableOf(info *resource.Info, entries []*view.Entry, include metav1.IncludeO
 		switch include {
 		case metav1.IncludeNone:
 		case metav1.IncludeObject:
-			row.Object.Raw = withType(info.GVK, e.JSON())
+			row.Object.Raw = withType(version.GVK, e.In(version).JSON())
 		default:
 			row.Object.Object = runtime.Object(partialOf(e))
 		}

@@ -271,8 +271,8 @@ func TestServiceAccountToken(t *testing.T) {
 type event struct {
 	Type   string
 	Object struct {
-		Kind     string
-		Metadata struct {
+		Kind, APIVersion string
+		Metadata         struct {
 			Name, ResourceVersion string
 			Annotations           map[string]string
 		}
@@ -282,7 +282,12 @@ type event struct {
 
 func watchLines(t *testing.T, c *apiservertest.Cluster, query string) func() event {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+configMaps+"?watch=1&"+query, nil)
+	return watchLinesAt(t, c, configMaps, query)
+}
+
+func watchLinesAt(t *testing.T, c *apiservertest.Cluster, path, query string) func() event {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+path+"?watch=1&"+query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -219,7 +219,7 @@ func (w *watcher) send(kind watch.EventType, e *view.Entry, revision int64) erro
 	}
 	switch w.format.as {
 	case "Table":
-		table := tableOf(w.sel.info, []*view.Entry{e}, w.include, w.call.now, w.headers)
+		table := tableOf(w.call.version, []*view.Entry{e}, w.include, w.call.now, w.headers)
 		table.ResourceVersion = e.Object.GetResourceVersion()
 		w.headers = false
 		return w.sendObject(kind, tableKind, table)
@@ -227,17 +227,17 @@ func (w *watcher) send(kind watch.EventType, e *view.Entry, revision int64) erro
 		return w.sendObject(kind, partialKind, partialOf(e))
 	}
 	if w.format.media == typeProtobuf {
-		raw, err := e.Protobuf()
+		raw, err := e.In(w.call.version).Protobuf()
 		if err != nil {
 			return err
 		}
-		data, err := resource.Envelope(e.Info, raw)
+		data, err := resource.Envelope(w.call.version.GVK, raw)
 		if err != nil {
 			return err
 		}
 		return w.frame(kind, data)
 	}
-	return w.frame(kind, withType(e.Info.GVK, e.JSON()))
+	return w.frame(kind, withType(w.call.version.GVK, e.In(w.call.version).JSON()))
 }
 
 // sendObject writes one event about an object that is no entry.
@@ -247,7 +247,7 @@ func (w *watcher) sendObject(kind watch.EventType, gvk schema.GroupVersionKind, 
 		if err != nil {
 			return err
 		}
-		data, err := resource.Envelope(&resource.Info{GVK: gvk}, raw)
+		data, err := resource.Envelope(gvk, raw)
 		if err != nil {
 			return err
 		}

@@ -345,7 +345,10 @@ func encodeOp(op Op) (method, path string, body []byte, media string, err error)
 	switch op.Verb {
 	case resource.Create, resource.Update:
 		method = map[resource.Verb]string{resource.Create: http.MethodPost, resource.Update: http.MethodPut}[op.Verb]
-		body, err = resource.EncodeProtobuf(&resource.Info{GVK: gvkOf(op)}, op.Object)
+		body, err = resource.MarshalProtobuf(op.Object)
+		if err == nil {
+			body, err = resource.Envelope(gvkOf(op), body)
+		}
 	case resource.Patch:
 		method, body, media = http.MethodPatch, op.Patch, string(op.PatchType)
 	case resource.Delete:

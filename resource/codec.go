@@ -27,7 +27,7 @@ func EncodeProtobuf(info *Info, obj Object) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Envelope(info, raw)
+	return Envelope(info.GVK, raw)
 }
 
 // MarshalProtobuf returns the bare protobuf bytes of obj.
@@ -45,8 +45,8 @@ func MarshalProtobuf(obj runtime.Object) ([]byte, error) {
 }
 
 // Envelope wraps bare protobuf bytes of a kind.
-func Envelope(info *Info, raw []byte) ([]byte, error) {
-	apiVersion, kind := info.GVK.ToAPIVersionAndKind()
+func Envelope(gvk schema.GroupVersionKind, raw []byte) ([]byte, error) {
+	apiVersion, kind := gvk.ToAPIVersionAndKind()
 	unknown := runtime.Unknown{TypeMeta: runtime.TypeMeta{APIVersion: apiVersion, Kind: kind}, Raw: raw}
 	out := make([]byte, len(protobufMagic)+unknown.Size())
 	copy(out, protobufMagic)

@@ -19,6 +19,18 @@ func nameColumn[T Object]() Column[T] {
 	}
 }
 
+// defaultNameColumn marks the class that an annotation makes the default.
+func defaultNameColumn[T Object](annotation string) Column[T] {
+	c := nameColumn[T]()
+	c.Value = func(o T, _ time.Time) any {
+		if o.GetAnnotations()[annotation] == "true" {
+			return o.GetName() + " (default)"
+		}
+		return o.GetName()
+	}
+	return c
+}
+
 func ageColumn[T Object]() Column[T] {
 	return Column[T]{
 		Name:        "Age",
@@ -102,4 +114,12 @@ func orNone(s string) string {
 		return "<none>"
 	}
 	return s
+}
+
+// derefOr returns what p points to, and other where there is nothing.
+func derefOr[V any](p *V, other V) V {
+	if p == nil {
+		return other
+	}
+	return *p
 }

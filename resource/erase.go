@@ -98,14 +98,32 @@ func eraseLookups[T Object](info *Info, k Kind[T]) {
 	for name, f := range k.Indexes {
 		info.Indexes[name] = func(o Object) []string { return f(o.(T)) }
 	}
+	same := func(o Object) Object { return o }
+	info.Served = []*ServedInfo{{Info: info, GVK: info.GVK, GVR: info.GVR, Fields: info.Fields, New: info.New, To: same, From: same}}
 	for _, s := range k.Also {
 		gv := schema.GroupVersion{Group: s.Group, Version: s.Version}
-		info.Also = append(info.Also, ServedInfo{
-			GVK: gv.WithKind(k.Kind), GVR: gv.WithResource(k.Resource), Fields: s.Fields, New: s.New,
+		info.Served = append(info.Served, &ServedInfo{
+			Info: info, GVK: gv.WithKind(k.Kind), GVR: gv.WithResource(k.Resource), Fields: servedFields(info, s.Fields), New: s.New,
 			To:   func(o Object) Object { return s.To(o.(T)) },
 			From: func(o Object) Object { return s.From(o) },
 		})
 	}
+}
+
+// servedFields returns the selectable fields of a kind under the names that
+// another version gives them.
+func servedFields(info *Info, names map[string]string) map[string]func(Object) string {
+	if names == nil {
+		return info.Fields
+	}
+	fields := map[string]func(Object) string{}
+	for _, name := range []string{"metadata.name", "metadata.namespace"} {
+		fields[name] = info.Fields[name]
+	}
+	for name, stored := range names {
+		fields[name] = info.Fields[stored]
+	}
+	return fields
 }
 
 // OwnerIndex is the index that every kind has: the UIDs of its owners.

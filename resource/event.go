@@ -49,6 +49,8 @@ var regardingFields = map[string]string{
 	"regarding.resourceVersion": "involvedObject.resourceVersion",
 	"regarding.fieldPath":       "involvedObject.fieldPath",
 	"reportingController":       "reportingComponent",
+	"reason":                    "reason",
+	"type":                      "type",
 }
 
 // eventToV1 returns e in the form of events.k8s.io/v1. The two forms say the

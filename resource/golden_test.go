@@ -171,7 +171,7 @@ func TestStored(t *testing.T) {
 			if !equality.Semantic.DeepEqual(obj, back) {
 				t.Errorf("%s: stored\n%s\nread\n%s", file, toYAML(t, obj), toYAML(t, back))
 			}
-			for _, also := range info.Also {
+			for _, also := range info.Served[1:] {
 				if again := also.From(also.To(obj)); !reflect.DeepEqual(again, obj) {
 					t.Errorf("%s as %s and back: got\n%s\nwant\n%s", file, also.GVK, toYAML(t, again), toYAML(t, obj))
 				}
@@ -208,6 +208,11 @@ events ev Event namespaced /registry/events/
 leases.coordination.k8s.io  Lease namespaced /registry/leases/
 replicasets.apps rs ReplicaSet namespaced /registry/replicasets/
 deployments.apps deploy Deployment namespaced /registry/deployments/
+persistentvolumes pv PersistentVolume cluster /registry/persistentvolumes/
+persistentvolumeclaims pvc PersistentVolumeClaim namespaced /registry/persistentvolumeclaims/
+networkpolicies.networking.k8s.io netpol NetworkPolicy namespaced /registry/networkpolicies/
+ingresses.networking.k8s.io ing Ingress namespaced /registry/ingress/
+ingressclasses.networking.k8s.io  IngressClass cluster /registry/ingressclasses/
 roles.rbac.authorization.k8s.io  Role namespaced /registry/roles/
 clusterroles.rbac.authorization.k8s.io  ClusterRole cluster /registry/clusterroles/
 rolebindings.rbac.authorization.k8s.io  RoleBinding namespaced /registry/rolebindings/

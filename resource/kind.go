@@ -22,8 +22,7 @@ type Object interface {
 type Request struct {
 	Verb        Verb
 	Subresource string // "" for the object itself
-	// Version is the group and version that the request speaks. The zero value is
-	// the version that is stored.
+	// Version is the group and version that the request speaks.
 	Version schema.GroupVersion
 	Now     metav1.Time
 	// DryRun is set where nothing will be stored.
@@ -104,7 +103,8 @@ type Kind[T Object] struct {
 type Served[T Object] struct {
 	Group, Version string
 	// Fields maps this version's names of selectable fields to the stored
-	// version's. Fields not named here keep their name.
+	// version's; metadata.name and metadata.namespace go without saying. Nil where
+	// both versions have the same.
 	Fields map[string]string
 	New    func() Object
 	// To returns a new object of this version; it shares nothing that it changes.
@@ -187,19 +187,26 @@ type Info struct {
 	Spec             func(Object) any
 	CopyStatus       func(to, from Object)
 	WithSubresources []string // those that the generic verbs serve: "status", "scale"
-	Also             []ServedInfo
+	// Served are the versions in which clients may speak of the kind. The first is
+	// the stored one, which GVK and GVR name too.
+	Served []*ServedInfo
 }
 
-// ServedInfo is a Served with its type forgotten. Names and scope are those of
-// the kind.
+// ServedInfo is a Served with its type forgotten, or the stored version itself.
+// What it does not say is said by Info.
 type ServedInfo struct {
+	Info   *Info
 	GVK    schema.GroupVersionKind
 	GVR    schema.GroupVersionResource
-	Fields map[string]string
+	Fields map[string]func(Object) string // of the stored object, by this version's names
 	New    func() Object
-	To     func(Object) Object
-	From   func(Object) Object
+	// To and From return their argument where the version is the stored one.
+	To   func(Object) Object
+	From func(Object) Object
 }
+
+// Stored tells whether v is the version that is stored and in memory.
+func (v *ServedInfo) Stored() bool { return v == v.Info.Served[0] }
 
 // GR returns the group and resource, which name a kind whatever its version.
 func (i *Info) GR() schema.GroupResource { return i.GVR.GroupResource() }

@@ -67,14 +67,19 @@ func defaultNetworkVolume(v *corev1.VolumeSource) {
 		setIfEmpty(&v.RBD.RadosUser, "admin")
 		setIfEmpty(&v.RBD.Keyring, "/etc/ceph/keyring")
 	}
-	if v.AzureDisk != nil {
-		setIfNil(&v.AzureDisk.CachingMode, corev1.AzureDataDiskCachingReadWrite)
-		setIfNil(&v.AzureDisk.FSType, "ext4")
-		setIfNil(&v.AzureDisk.ReadOnly, false)
-		setIfNil(&v.AzureDisk.Kind, corev1.AzureSharedBlobDisk)
-	}
+	defaultAzureDisk(v.AzureDisk)
 	if v.ScaleIO != nil {
 		setIfEmpty(&v.ScaleIO.StorageMode, "ThinProvisioned")
 		setIfEmpty(&v.ScaleIO.FSType, "xfs")
 	}
+}
+
+func defaultAzureDisk(d *corev1.AzureDiskVolumeSource) {
+	if d == nil {
+		return
+	}
+	setIfNil(&d.CachingMode, corev1.AzureDataDiskCachingReadWrite)
+	setIfNil(&d.FSType, "ext4")
+	setIfNil(&d.ReadOnly, false)
+	setIfNil(&d.Kind, corev1.AzureSharedBlobDisk)
 }

@@ -162,6 +162,9 @@ func (w *warnings) volumes() {
 				w.add("%s: %s", at.Child(old.name), old.message)
 			}
 		}
+		if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
+			w.claim(at.Child("ephemeral", "volumeClaimTemplate", "spec"), &v.Ephemeral.VolumeClaimTemplate.Spec)
+		}
 	}
 }
 
@@ -195,10 +198,11 @@ func (w *warnings) duplicates() {
 }
 
 func (w *warnings) containers() {
-	w.fractions(w.at.Child("overhead"), w.spec.Overhead)
+	bytes := []corev1.ResourceName{corev1.ResourceMemory, corev1.ResourceEphemeralStorage}
+	w.fractions(w.at.Child("overhead"), w.spec.Overhead, bytes...)
 	w.each(func(c *corev1.Container, at *field.Path) {
-		w.fractions(at.Child("resources", "limits"), c.Resources.Limits)
-		w.fractions(at.Child("resources", "requests"), c.Resources.Requests)
+		w.fractions(at.Child("resources", "limits"), c.Resources.Limits, bytes...)
+		w.fractions(at.Child("resources", "requests"), c.Resources.Requests, bytes...)
 		seen := map[string]bool{}
 		for i, v := range c.Env {
 			// A variable may be made from its former self, and only so.
@@ -210,8 +214,8 @@ func (w *warnings) containers() {
 	})
 }
 
-func (w *warnings) fractions(at *field.Path, list corev1.ResourceList) {
-	for _, name := range []corev1.ResourceName{corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
+func (w *warnings) fractions(at *field.Path, list corev1.ResourceList, names ...corev1.ResourceName) {
+	for _, name := range names {
 		if q, ok := list[name]; ok && q.MilliValue()%1000 != 0 {
 			w.add("%s: fractional byte value %q is invalid, must be an integer", at.Key(string(name)), q.String())
 		}

@@ -12,7 +12,8 @@ import (
 	"github.com/skiff-sh/skiff/resource"
 )
 
-// Entry is one revision of one object, with its encoded forms. The forms are
+// Entry is one revision of one object, with its encoded forms. It is in the
+// stored version but where In made it. The forms are
 // made at most once (or, in a race, more than once with the same result) and
 // shared by every list and watch.
 type Entry struct {
@@ -25,6 +26,7 @@ type Entry struct {
 
 	json  atomic.Pointer[[]byte]
 	proto atomic.Pointer[[]byte]
+	other atomic.Pointer[served]
 	seal  seal // with -tags invariants: to notice that the object was changed
 }
 
@@ -59,6 +61,27 @@ func ForeignEntry(info *resource.Info, obj resource.Object, revision int64) *Ent
 	e := &Entry{Info: info, Key: KeyOf(obj), Object: obj, Revision: revision, Labels: PackLabels(obj.GetLabels())}
 	e.seal = sealOf(e)
 	return e
+}
+
+// served is an entry as another version than the stored one shows it.
+type served struct {
+	version *resource.ServedInfo
+	entry   *Entry
+}
+
+// In returns the entry in a served version: itself in the stored one. Of the
+// others the last one asked for is kept, since no kind has more than one, few
+// are asked for, and those who watch it share its bytes.
+func (e *Entry) In(v *resource.ServedInfo) *Entry {
+	if v.Stored() {
+		return e
+	}
+	if p := e.other.Load(); p != nil && p.version == v {
+		return p.entry
+	}
+	entry := &Entry{Info: e.Info, Key: e.Key, Object: v.To(e.Object), Revision: e.Revision, Labels: e.Labels}
+	e.other.Store(&served{v, entry})
+	return entry
 }
 
 // JSON returns the object without kind and apiVersion, as it stands in a list.

@@ -22,7 +22,6 @@ import (
 // Schemas answers requests below /openapi.
 type Schemas struct {
 	version string
-	kinds   []*resource.Info
 	// v3 holds the documents by path ("api/v1", "apis/apps/v1").
 	v3    map[string][]byte
 	index []byte
@@ -31,22 +30,25 @@ type Schemas struct {
 
 // New describes the given kinds.
 func New(kinds []*resource.Info, version string) *Schemas {
-	s := &Schemas{version: version, kinds: kinds, v3: map[string][]byte{}}
-	byVersion := map[schema.GroupVersion][]*resource.Info{}
+	s := &Schemas{version: version, v3: map[string][]byte{}}
+	var all []*resource.ServedInfo
+	byVersion := map[schema.GroupVersion][]*resource.ServedInfo{}
 	for _, info := range kinds {
-		gv := info.GVR.GroupVersion()
-		byVersion[gv] = append(byVersion[gv], info)
+		for _, served := range info.Served {
+			gv := served.GVR.GroupVersion()
+			all, byVersion[gv] = append(all, served), append(byVersion[gv], served)
+		}
 	}
 	index := object{}
-	for gv, infos := range byVersion {
-		data := encode(document(infos, version, true))
+	for gv, served := range byVersion {
+		data := encode(document(served, version, true))
 		hash := sha256.Sum256(data)
 		path := strings.TrimPrefix(root(gv), "/")
 		s.v3[path] = data
 		index[path] = object{"serverRelativeURL": "/openapi/v3/" + path + "?hash=" + strings.ToUpper(hex.EncodeToString(hash[:]))}
 	}
 	s.index = encode(object{"paths": index})
-	s.v2 = sync.OnceValues(func() ([]byte, error) { return encode(document(kinds, version, false)), nil })
+	s.v2 = sync.OnceValues(func() ([]byte, error) { return encode(document(all, version, false)), nil })
 	return s
 }
 
@@ -113,7 +115,7 @@ func reply(w http.ResponseWriter, media string, data []byte) {
 	_, _ = w.Write(data) // a client that is gone is no concern of the server's
 }
 
-func document(kinds []*resource.Info, version string, v3 bool) object {
+func document(kinds []*resource.ServedInfo, version string, v3 bool) object {
 	d := &definitions{ref: "#/definitions/", v3: v3, named: map[string]object{}}
 	if v3 {
 		d.ref = "#/components/schemas/"
@@ -136,16 +138,16 @@ func document(kinds []*resource.Info, version string, v3 bool) object {
 	return doc
 }
 
-func gvkOf(info *resource.Info) object {
+func gvkOf(info *resource.ServedInfo) object {
 	return object{"group": info.GVK.Group, "version": info.GVK.Version, "kind": info.GVK.Kind}
 }
 
 // describe adds the paths of a kind: its collection and its objects, and their
 // subresources.
-func describe(paths object, info *resource.Info, ref object, v3 bool) {
+func describe(paths object, info *resource.ServedInfo, ref object, v3 bool) {
 	base := root(info.GVR.GroupVersion()) + "/"
 	var scope []any
-	if info.Namespaced {
+	if info.Info.Namespaced {
 		paths[base+info.GVR.Resource] = object{"get": operation(info, "list", ref, v3)}
 		base += "namespaces/{namespace}/"
 		scope = append(scope, parameter("namespace", "path", "string", v3))
@@ -165,7 +167,7 @@ func describe(paths object, info *resource.Info, ref object, v3 bool) {
 		"get":        operation(info, "get", ref, v3), "put": operation(info, "update", ref, v3),
 		"patch": operation(info, "patch", ref, v3), "delete": operation(info, "delete", ref, v3),
 	}
-	if info.HasStatus {
+	if info.Info.HasStatus {
 		paths[one+"/status"] = object{
 			"parameters": named,
 			"get":        operation(info, "get", ref, v3), "put": operation(info, "update", ref, v3), "patch": operation(info, "patch", ref, v3),
@@ -204,7 +206,7 @@ func parameter(name, in, kind string, v3 bool) object {
 	return p
 }
 
-func operation(info *resource.Info, verb string, ref object, v3 bool) object {
+func operation(info *resource.ServedInfo, verb string, ref object, v3 bool) object {
 	var parameters []any
 	for _, name := range parametersOf[verb] {
 		kind := "string"

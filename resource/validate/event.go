@@ -7,6 +7,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -63,6 +64,9 @@ func atMost(p *problems, name, value string, most int) {
 }
 
 func eventStrict(p *problems, e *corev1.Event) {
+	for _, message := range validation.NameIsDNSSubdomain(e.Name, false) {
+		p.invalid(field.NewPath("metadata", "name"), e.Name, message)
+	}
 	series(p, e)
 	if e.EventTime.IsZero() {
 		p.required(field.NewPath("eventTime"), "")

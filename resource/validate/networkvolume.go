@@ -14,7 +14,7 @@ import (
 // CSI. Their API stays, and with it its rules.
 func networkVolumes(v *corev1.Volume) []volumeKind {
 	needs := func(name string, set bool, required ...func() (string, string)) volumeKind {
-		return volumeKind{name, set, func(p *problems, at *field.Path) {
+		return volumeKind{name: name, set: set, check: func(p *problems, at *field.Path) {
 			for _, f := range required {
 				fieldName, value := f()
 				p.need(at.Child(fieldName), value)
@@ -22,60 +22,58 @@ func networkVolumes(v *corev1.Volume) []volumeKind {
 		}}
 	}
 	return []volumeKind{
-		{"gitRepo", v.GitRepo != nil, func(p *problems, at *field.Path) {
+		{name: "gitRepo", set: v.GitRepo != nil, check: func(p *problems, at *field.Path) {
 			p.need(at.Child("repository"), v.GitRepo.Repository)
 			localPath(p, at.Child("directory"), v.GitRepo.Directory)
 		}},
-		{"gcePersistentDisk", v.GCEPersistentDisk != nil, func(p *problems, at *field.Path) {
+		{name: "gcePersistentDisk", set: v.GCEPersistentDisk != nil, check: func(p *problems, at *field.Path) {
 			p.need(at.Child("pdName"), v.GCEPersistentDisk.PDName)
 			partition(p, at, v.GCEPersistentDisk.Partition)
 		}},
-		{"awsElasticBlockStore", v.AWSElasticBlockStore != nil, func(p *problems, at *field.Path) {
+		{name: "awsElasticBlockStore", set: v.AWSElasticBlockStore != nil, check: func(p *problems, at *field.Path) {
 			p.need(at.Child("volumeID"), v.AWSElasticBlockStore.VolumeID)
 			partition(p, at, v.AWSElasticBlockStore.Partition)
 		}},
-		{"nfs", v.NFS != nil, func(p *problems, at *field.Path) {
+		{name: "nfs", set: v.NFS != nil, check: func(p *problems, at *field.Path) {
 			p.need(at.Child("server"), v.NFS.Server)
 			p.need(at.Child("path"), v.NFS.Path)
 			if !path.IsAbs(v.NFS.Path) {
 				p.invalid(at.Child("path"), v.NFS.Path, "must be an absolute path")
 			}
 		}},
-		{"iscsi", v.ISCSI != nil, func(p *problems, at *field.Path) { iscsi(p, at, v.ISCSI) }},
+		{name: "iscsi", set: v.ISCSI != nil, check: func(p *problems, at *field.Path) { iscsi(p, at, v.ISCSI) }},
 		needs("glusterfs", v.Glusterfs != nil,
 			func() (string, string) { return "endpoints", v.Glusterfs.EndpointsName },
 			func() (string, string) { return "path", v.Glusterfs.Path }),
-		{"flocker", v.Flocker != nil, func(p *problems, at *field.Path) { flocker(p, at, v.Flocker) }},
-		{"rbd", v.RBD != nil, func(p *problems, at *field.Path) {
+		{name: "flocker", set: v.Flocker != nil, check: func(p *problems, at *field.Path) { flocker(p, at, v.Flocker) }},
+		{name: "rbd", set: v.RBD != nil, check: func(p *problems, at *field.Path) {
 			if len(v.RBD.CephMonitors) == 0 {
 				p.required(at.Child("monitors"), "")
 			}
 			p.need(at.Child("image"), v.RBD.RBDImage)
 		}},
 		needs("cinder", v.Cinder != nil, func() (string, string) { return "volumeID", v.Cinder.VolumeID }),
-		{"cephfs", v.CephFS != nil, func(p *problems, at *field.Path) {
+		{name: "cephfs", set: v.CephFS != nil, check: func(p *problems, at *field.Path) {
 			if len(v.CephFS.Monitors) == 0 {
 				p.required(at.Child("monitors"), "")
 			}
 		}},
-		{"quobyte", v.Quobyte != nil, func(p *problems, at *field.Path) { quobyte(p, at, v.Quobyte) }},
-		{"fc", v.FC != nil, func(p *problems, at *field.Path) { fibreChannel(p, at, v.FC) }},
-		needs("flexVolume", v.FlexVolume != nil, func() (string, string) { return "driver", v.FlexVolume.Driver }),
+		{name: "quobyte", set: v.Quobyte != nil, check: func(p *problems, at *field.Path) { quobyte(p, at, v.Quobyte) }},
+		{name: "fc", set: v.FC != nil, check: func(p *problems, at *field.Path) { fibreChannel(p, at, v.FC) }},
+		{name: "flexVolume", set: v.FlexVolume != nil, check: func(p *problems, at *field.Path) {
+			flexVolume(p, at, v.FlexVolume.Driver, v.FlexVolume.Options)
+		}},
 		needs("azureFile", v.AzureFile != nil,
 			func() (string, string) { return "secretName", v.AzureFile.SecretName },
 			func() (string, string) { return "shareName", v.AzureFile.ShareName }),
 		needs("vsphereVolume", v.VsphereVolume != nil, func() (string, string) { return "volumePath", v.VsphereVolume.VolumePath }),
 		needs("photonPersistentDisk", v.PhotonPersistentDisk != nil, func() (string, string) { return "pdID", v.PhotonPersistentDisk.PdID }),
 		needs("portworxVolume", v.PortworxVolume != nil, func() (string, string) { return "volumeID", v.PortworxVolume.VolumeID }),
-		needs("azureDisk", v.AzureDisk != nil,
-			func() (string, string) { return "diskName", v.AzureDisk.DiskName },
-			func() (string, string) { return "diskURI", v.AzureDisk.DataDiskURI }),
-		{"storageos", v.StorageOS != nil, func(p *problems, at *field.Path) {
-			if p.need(at.Child("volumeName"), v.StorageOS.VolumeName) {
-				dnsLabel(p, at.Child("volumeName"), v.StorageOS.VolumeName)
-			}
-			if ns := v.StorageOS.VolumeNamespace; ns != "" {
-				dnsLabel(p, at.Child("volumeNamespace"), ns)
+		{name: "azureDisk", set: v.AzureDisk != nil, check: func(p *problems, at *field.Path) { azureDisk(p, at, v.AzureDisk) }},
+		{name: "storageos", set: v.StorageOS != nil, check: func(p *problems, at *field.Path) {
+			storageOSVolume(p, at, v.StorageOS.VolumeName, v.StorageOS.VolumeNamespace)
+			if v.StorageOS.SecretRef != nil {
+				p.need(at.Child("secretRef", "name"), v.StorageOS.SecretRef.Name)
 			}
 		}},
 		needs("scaleIO", v.ScaleIO != nil,
@@ -93,14 +91,38 @@ func partition(p *problems, at *field.Path, number int32) {
 
 func iscsi(p *problems, at *field.Path, s *corev1.ISCSIVolumeSource) {
 	p.need(at.Child("targetPortal"), s.TargetPortal)
-	if p.need(at.Child("iqn"), s.IQN) && !hasPrefixAny(s.IQN, "iqn", "eui", "naa") {
-		p.invalid(at.Child("iqn"), s.IQN, "must be valid format starting with iqn, eui, or naa")
+	if p.need(at.Child("iqn"), s.IQN) {
+		initiator(p, at.Child("iqn"), s.IQN, "must be valid format starting with iqn, eui, or naa")
 	}
 	if s.Lun < 0 || s.Lun > 255 {
 		p.invalid(at.Child("lun"), s.Lun, validation.InclusiveRangeError(0, 255))
 	}
 	if (s.DiscoveryCHAPAuth || s.SessionCHAPAuth) && s.SecretRef == nil {
 		p.required(at.Child("secretRef"), "")
+	}
+	if s.InitiatorName != nil {
+		initiator(p, at.Child("initiatorname"), *s.InitiatorName, "must be valid format starting with iqn, eui, or naa")
+	}
+}
+
+func azureDisk(p *problems, at *field.Path, s *corev1.AzureDiskVolumeSource) {
+	p.need(at.Child("diskName"), s.DiskName)
+	p.need(at.Child("diskURI"), s.DataDiskURI)
+	if s.CachingMode != nil {
+		supportedOnly(p, at.Child("cachingMode"), *s.CachingMode,
+			corev1.AzureDataDiskCachingNone, corev1.AzureDataDiskCachingReadOnly, corev1.AzureDataDiskCachingReadWrite)
+	}
+	if s.Kind == nil {
+		return
+	}
+	supportedOnly(p, at.Child("kind"), *s.Kind, corev1.AzureSharedBlobDisk, corev1.AzureDedicatedBlobDisk, corev1.AzureManagedDisk)
+	prefix, form := "https://", "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"
+	if *s.Kind == corev1.AzureManagedDisk {
+		prefix = "/subscriptions/"
+		form = "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
+	}
+	if !strings.HasPrefix(s.DataDiskURI, prefix) {
+		p.add(field.NotSupported(at.Child("diskURI"), s.DataDiskURI, []string{form}))
 	}
 }
 

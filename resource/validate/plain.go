@@ -36,9 +36,10 @@ func (g goNames) write(out *bytes.Buffer, v reflect.Value) error {
 	case v.Kind() == reflect.Pointer && !v.IsNil():
 		return g.write(out, v.Elem())
 	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().PkgPath(), "k8s.io/api/"):
-		return g.list(out, '{', '}', v.NumField(), func(i int) error {
-			out.WriteString(`"` + v.Type().Field(i).Name + `":`)
-			return g.write(out, v.Field(i))
+		fields := goFields(v)
+		return g.list(out, '{', '}', len(fields), func(i int) error {
+			out.WriteString(`"` + fields[i].name + `":`)
+			return g.write(out, fields[i].value)
 		})
 	case v.Kind() == reflect.Slice && !v.IsNil() && v.Type().Elem().Kind() != reflect.Uint8:
 		return g.list(out, '[', ']', v.Len(), func(i int) error { return g.write(out, v.Index(i)) })
@@ -46,6 +47,25 @@ func (g goNames) write(out *bytes.Buffer, v reflect.Value) error {
 	data, err := json.Marshal(v.Interface())
 	out.Write(data)
 	return err
+}
+
+type goField struct {
+	name  string
+	value reflect.Value
+}
+
+// goFields returns the fields of a struct; those of embedded structs stand in
+// their place.
+func goFields(v reflect.Value) []goField {
+	var all []goField
+	for i := range v.NumField() {
+		if f := v.Type().Field(i); f.Anonymous && f.Type.Kind() == reflect.Struct {
+			all = append(all, goFields(v.Field(i))...)
+		} else {
+			all = append(all, goField{f.Name, v.Field(i)})
+		}
+	}
+	return all
 }
 
 func (g goNames) list(out *bytes.Buffer, open, end byte, n int, one func(int) error) error {

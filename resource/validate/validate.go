@@ -21,7 +21,35 @@ type problems field.ErrorList
 
 func (p *problems) add(errs ...*field.Error) { *p = append(*p, errs...) }
 
-func (p *problems) list() field.ErrorList { return field.ErrorList(*p) }
+// list returns all problems, those of declarative rules after the others.
+func (p *problems) list() field.ErrorList {
+	slices.SortStableFunc(*p, func(a, b *field.Error) int {
+		switch {
+		case a.CoveredByDeclarative == b.CoveredByDeclarative:
+			return 0
+		case b.CoveredByDeclarative:
+			return -1
+		}
+		return 1
+	})
+	return field.ErrorList(*p)
+}
+
+// declared adds problems that the API finds by the rules in its types (KEP-5073
+// declarative validation). It looks at those last.
+func (p *problems) declared(errs ...*field.Error) {
+	for _, err := range errs {
+		p.add(err.MarkCoveredByDeclarative())
+	}
+}
+
+// needDeclared is need for a field whose type says that it is required.
+func (p *problems) needDeclared(path *field.Path, value string) bool {
+	if value == "" {
+		p.declared(field.Required(path, ""))
+	}
+	return value != ""
+}
 
 func (p *problems) required(path *field.Path, detail string) { p.add(field.Required(path, detail)) }
 

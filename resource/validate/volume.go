@@ -51,11 +51,16 @@ func volumeSource(p *problems, at *field.Path, v *corev1.Volume, podName string)
 	slices.SortFunc(kinds, func(a, b volumeKind) int {
 		return slices.Index(volumeOrder, a.name) - slices.Index(volumeOrder, b.name)
 	})
+	oneSource(p, at, kinds)
+}
+
+// oneSource checks that one source is set, and this one.
+func oneSource(p *problems, at *field.Path, kinds []volumeKind) {
 	found := ""
 	for _, k := range kinds {
 		switch {
 		case !k.set:
-		case found != "":
+		case found != "" && !k.joins:
 			p.forbidden(at.Child(nameInRefusal(k.name)), "may not specify more than 1 volume type")
 		default:
 			found = k.name
@@ -100,42 +105,44 @@ type volumeKind struct {
 	name  string
 	set   bool
 	check func(*problems, *field.Path)
+	// joins is set where a second source is not refused.
+	joins bool
 }
 
 func volumeKinds(v *corev1.Volume, podName string) []volumeKind {
 	local := []volumeKind{
-		{"emptyDir", v.EmptyDir != nil, func(p *problems, at *field.Path) {
+		{name: "emptyDir", set: v.EmptyDir != nil, check: func(p *problems, at *field.Path) {
 			if limit := v.EmptyDir.SizeLimit; limit != nil && limit.Sign() < 0 {
 				p.forbidden(at.Child("sizeLimit"), "SizeLimit field must be a valid resource quantity")
 			}
 		}},
-		{"hostPath", v.HostPath != nil, func(p *problems, at *field.Path) { hostPath(p, at, v.HostPath) }},
-		{"secret", v.Secret != nil, func(p *problems, at *field.Path) {
+		{name: "hostPath", set: v.HostPath != nil, check: func(p *problems, at *field.Path) { hostPath(p, at, v.HostPath) }},
+		{name: "secret", set: v.Secret != nil, check: func(p *problems, at *field.Path) {
 			p.need(at.Child("secretName"), v.Secret.SecretName)
 			fileMode(p, at.Child("defaultMode"), v.Secret.DefaultMode)
 			userID(p, at.Child("defaultUser"), v.Secret.DefaultUser)
 			keysToPaths(p, at.Child("items"), v.Secret.Items)
 		}},
-		{"persistentVolumeClaim", v.PersistentVolumeClaim != nil, func(p *problems, at *field.Path) {
+		{name: "persistentVolumeClaim", set: v.PersistentVolumeClaim != nil, check: func(p *problems, at *field.Path) {
 			p.need(at.Child("claimName"), v.PersistentVolumeClaim.ClaimName)
 		}},
-		{"downwardAPI", v.DownwardAPI != nil, func(p *problems, at *field.Path) {
+		{name: "downwardAPI", set: v.DownwardAPI != nil, check: func(p *problems, at *field.Path) {
 			fileMode(p, at.Child("defaultMode"), v.DownwardAPI.DefaultMode)
 			userID(p, at.Child("defaultUser"), v.DownwardAPI.DefaultUser)
 			for i := range v.DownwardAPI.Items {
 				downwardFile(p, at, &v.DownwardAPI.Items[i])
 			}
 		}},
-		{"configMap", v.ConfigMap != nil, func(p *problems, at *field.Path) {
+		{name: "configMap", set: v.ConfigMap != nil, check: func(p *problems, at *field.Path) {
 			p.need(at.Child("name"), v.ConfigMap.Name)
 			fileMode(p, at.Child("defaultMode"), v.ConfigMap.DefaultMode)
 			userID(p, at.Child("defaultUser"), v.ConfigMap.DefaultUser)
 			keysToPaths(p, at.Child("items"), v.ConfigMap.Items)
 		}},
-		{"projected", v.Projected != nil, func(p *problems, at *field.Path) { projected(p, at, v.Projected) }},
-		{"csi", v.CSI != nil, func(p *problems, at *field.Path) { csiVolume(p, at, v.CSI) }},
-		{"ephemeral", v.Ephemeral != nil, func(p *problems, at *field.Path) { ephemeralVolume(p, at, v, podName) }},
-		{"image", v.Image != nil, func(p *problems, at *field.Path) {
+		{name: "projected", set: v.Projected != nil, check: func(p *problems, at *field.Path) { projected(p, at, v.Projected) }},
+		{name: "csi", set: v.CSI != nil, check: func(p *problems, at *field.Path) { csiVolume(p, at, v.CSI) }},
+		{name: "ephemeral", set: v.Ephemeral != nil, check: func(p *problems, at *field.Path) { ephemeralVolume(p, at, v, podName) }},
+		{name: "image", set: v.Image != nil, check: func(p *problems, at *field.Path) {
 			p.need(at.Child("reference"), v.Image.Reference)
 			pullPolicy(p, at.Child("pullPolicy"), v.Image.PullPolicy)
 		}},
@@ -156,12 +163,7 @@ func hostPath(p *problems, at *field.Path, h *corev1.HostPathVolumeSource) {
 }
 
 func csiVolume(p *problems, at *field.Path, c *corev1.CSIVolumeSource) {
-	if p.need(at.Child("driver"), c.Driver) {
-		if len(c.Driver) > 63 {
-			p.add(field.TooLong(at.Child("driver"), "", 63))
-		}
-		p.invalids(at.Child("driver"), c.Driver, validation.IsDNS1123Subdomain(strings.ToLower(c.Driver)))
-	}
+	csiDriverName(p, at.Child("driver"), c.Driver)
 	if ref := c.NodePublishSecretRef; ref != nil && p.need(at.Child("nodePublishSecretRef", "name"), ref.Name) {
 		objectName(p, at.Child("name"), ref.Name)
 	}
@@ -195,12 +197,7 @@ func claimSpec(p *problems, at *field.Path, s *corev1.PersistentVolumeClaimSpec)
 	if s.Selector != nil {
 		p.add(LabelSelector(at.Child("selector"), s.Selector)...)
 	}
-	for _, mode := range s.AccessModes {
-		supportedOnly(p, at.Child("accessModes"), mode, corev1.ReadWriteOnce, corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOncePod)
-	}
-	if slices.Contains(s.AccessModes, corev1.ReadWriteOncePod) && len(s.AccessModes) > 1 {
-		p.forbidden(at.Child("accessModes"), "may not use ReadWriteOncePod with other access modes")
-	}
+	accessModes(p, at.Child("accessModes"), s.AccessModes)
 	path := at.Child("resources").Key(string(corev1.ResourceStorage))
 	switch size, ok := s.Resources.Requests[corev1.ResourceStorage]; {
 	case !ok:
@@ -213,6 +210,10 @@ func claimSpec(p *problems, at *field.Path, s *corev1.PersistentVolumeClaimSpec)
 	}
 	if s.VolumeMode != nil {
 		supportedOnly(p, at.Child("volumeMode"), *s.VolumeMode, corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem)
+	}
+	dataSources(p, at, s)
+	if name := s.VolumeAttributesClassName; name != nil && *name != "" {
+		objectName(p, at.Child("volumeAttributesClassName"), *name)
 	}
 }
 
