@@ -1,68 +1,82 @@
 package apiserver
 
 import (
-	"fmt"
-	"slices"
-
+	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
 
-// admit runs the admission steps in order. They may change obj. old is nil on
-// create.
-func (s *Server) admit(c *call, obj, old resource.Object) error {
-	if err := s.namespaceLifecycle(c, obj, old); err != nil {
-		return err
+// attributes are what the steps of admission see of a request that writes obj
+// in place of old, which is nil on create. A delete has no obj.
+func (c *call) attributes(op admissionv1.Operation, obj, old resource.Object) *admission.Attributes {
+	a := &admission.Attributes{
+		Operation: op, Info: c.info, Kind: c.version.GVK, Resource: c.version.GVR, Subresource: c.target.subresource,
+		Namespace: c.target.namespace, Name: c.target.name, User: c.user, DryRun: c.dryRun, Options: c.options(op),
+		Warn: c.warn, Audit: func(string, string) {},
 	}
-	pod, ok := obj.(*corev1.Pod)
-	if !ok || old != nil || c.target.subresource != "" {
-		return nil
+	if obj != nil {
+		a.Object = obj
 	}
-	if err := admission.ServiceAccount(s.View(), pod, rand5); err != nil {
-		return err
+	if old != nil {
+		a.Old = old
+		a.Name = old.GetName()
 	}
-	if err := admission.Priority(pod); err != nil {
-		return err
+	if op == admissionv1.Create && a.Name == "" && obj != nil {
+		a.Name = obj.GetName()
 	}
-	admission.DefaultTolerations(pod)
+	if c.info == resource.Namespaces.Info {
+		a.Namespace = a.Name
+	}
+	return a
+}
+
+// options are the request's, as webhooks see them.
+func (c *call) options(op admissionv1.Operation) runtime.Object {
+	var dryRun []string
+	if c.dryRun {
+		dryRun = []string{metav1.DryRunAll}
+	}
+	kind := func(name string) metav1.TypeMeta {
+		return metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: name}
+	}
+	switch {
+	case op == admissionv1.Create:
+		return &metav1.CreateOptions{TypeMeta: kind("CreateOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
+	case op == admissionv1.Update && c.verb == "patch":
+		return &metav1.PatchOptions{TypeMeta: kind("PatchOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
+	case op == admissionv1.Update:
+		return &metav1.UpdateOptions{TypeMeta: kind("UpdateOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
+	}
 	return nil
 }
 
-// namespaceLifecycle refuses objects in a namespace that does not exist or is
-// being deleted.
-func (s *Server) namespaceLifecycle(c *call, obj, old resource.Object) error {
-	if !c.info.Namespaced || old != nil {
-		return nil
+// admitDelete runs all of admission on the deletion of an object.
+func (s *Server) admitDelete(c *call, old resource.Object, opts *metav1.DeleteOptions) error {
+	a := c.attributes(admissionv1.Delete, nil, old)
+	if opts != nil {
+		a.Options = opts
 	}
-	name := obj.GetNamespace()
-	namespace, ok := view.Get(s.View(), resource.Namespaces, "", name)
-	if !ok {
-		return apierrors.NewNotFound(resource.Namespaces.Info.GR(), name)
+	if err := s.admission.Mutate(c.ctx, a); err != nil {
+		return err
 	}
-	if namespace.DeletionTimestamp == nil && namespace.Status.Phase != corev1.NamespaceTerminating {
-		return nil
-	}
-	err := apierrors.NewForbidden(c.info.GR(), obj.GetName(),
-		fmt.Errorf("unable to create new content in namespace %s because it is being terminated", name))
-	err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{
-		Type: corev1.NamespaceTerminatingCause, Message: fmt.Sprintf("namespace %s is being terminated", name), Field: "metadata.namespace",
-	})
-	return err
+	return s.admission.Validate(c.ctx, a)
 }
 
-// immortal namespaces cannot be deleted.
-var immortal = []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic}
-
-func (s *Server) admitDelete(c *call, obj resource.Object) error {
-	if _, ok := obj.(*corev1.Namespace); ok && slices.Contains(immortal, obj.GetName()) {
-		return apierrors.NewForbidden(c.info.GR(), obj.GetName(), fmt.Errorf("this namespace may not be deleted"))
+// admitBody runs all of admission on a subresource that takes an object of
+// another kind.
+func (s *Server) admitBody(c *call, kind schema.GroupVersionKind, body runtime.Object) error {
+	a := c.attributes(admissionv1.Create, nil, nil)
+	a.Kind, a.Object = kind, body
+	if err := s.admission.Mutate(c.ctx, a); err != nil {
+		return err
 	}
-	return nil
+	return s.admission.Validate(c.ctx, a)
 }
 
 // allocate gives a service its cluster addresses and node ports. They stay

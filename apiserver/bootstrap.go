@@ -36,6 +36,11 @@ func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
 			return err
 		}
 	}
+	for _, class := range resource.SystemPriorityClasses() {
+		if err := ensure(ctx, c, resource.PriorityClasses, class); err != nil {
+			return err
+		}
+	}
 	for _, role := range initial.Roles {
 		if err := s.ensureRole(ctx, c, role); err != nil {
 			return err

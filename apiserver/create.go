@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
+	admissionv1 "k8s.io/api/admission/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -35,9 +36,6 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 	if meta.ResourceVersion != "" {
 		return nil, apierrors.NewBadRequest("resourceVersion should not be set on objects to be created")
 	}
-	if meta.Name == "" && meta.GenerateName != "" {
-		meta.Name = generateName(meta.GenerateName)
-	}
 	meta.UID = types.UID(uuid.NewString())
 	meta.CreationTimestamp = metav1.NewTime(c.now.Truncate(1e9))
 	meta.DeletionTimestamp, meta.DeletionGracePeriodSeconds = nil, nil
@@ -51,8 +49,12 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 	if c.info.Default != nil {
 		c.info.Default(obj)
 	}
-	if err := s.admit(c, obj, nil); err != nil {
+	attributes := c.attributes(admissionv1.Create, obj, nil)
+	if err := s.admission.Mutate(c.ctx, attributes); err != nil {
 		return nil, err
+	}
+	if meta.Name == "" && meta.GenerateName != "" {
+		meta.Name = generateName(meta.GenerateName)
 	}
 	release, err := s.allocate(c, obj, nil)
 	if err != nil {
@@ -63,6 +65,9 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 		c.info.Prepare(c.request(resource.Create), obj, nil)
 	}
 	if err := c.validate(resource.Create, obj, nil); err != nil {
+		return nil, err
+	}
+	if err := s.admission.Validate(c.ctx, attributes); err != nil {
 		return nil, err
 	}
 	if err := s.store(c, obj, 0); err != nil {

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/skiff-sh/skiff/apiserver/admission"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
@@ -78,7 +79,9 @@ type Server struct {
 	cache  *watchcache.Cache
 	kinds  *registry
 	auth   *authn.Authenticator
-	ready  atomic.Bool
+	// admission changes or refuses what is to be written.
+	admission *admission.Chain
+	ready     atomic.Bool
 	// started is when the server was made: for health and metrics.
 	started time.Time
 	// allocation is held from choosing a service's addresses and ports until the
@@ -107,6 +110,7 @@ func New(config Config, deps Deps) (*Server, error) {
 		started: deps.Now(),
 		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
+	s.admission = admission.New(admission.Config{View: s.cache.View, Suffix: rand5})
 	s.stop, s.halt = context.WithCancel(context.Background())
 	checkers := deps.TokenCheckers
 	if deps.Tokens != nil {

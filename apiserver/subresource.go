@@ -106,6 +106,9 @@ func (s *Server) bind(c *call, binding *corev1.Binding) (runtime.Object, error) 
 	if len(errs) > 0 {
 		return nil, apierrors.NewInvalid(bindingKind.GroupKind(), binding.Name, errs)
 	}
+	if err := s.admitBody(c, bindingKind, binding); err != nil {
+		return nil, err
+	}
 	_, err := s.mutate(c, c.key(), func(old resource.Object) (change, error) {
 		pod := old.(*corev1.Pod).DeepCopy()
 		if binding.UID != "" && binding.UID != pod.UID {
@@ -152,6 +155,9 @@ func setScheduled(pod *corev1.Pod, now metav1.Time) {
 
 // evict deletes a pod as a drain asks for it.
 func (s *Server) evict(c *call, eviction *policyv1.Eviction) (runtime.Object, error) {
+	if err := s.admitBody(c, evictionKind, eviction); err != nil {
+		return nil, err
+	}
 	_, _, err := s.delete(c, c.key(), eviction.DeleteOptions)
 	return success(http.StatusCreated), err
 }
@@ -170,6 +176,9 @@ func (s *Server) requestToken(c *call, req *authenticationv1.TokenRequest) (runt
 		return nil, apierrors.NewNotFound(c.info.GR(), c.target.name)
 	}
 	account := e.Object.(*corev1.ServiceAccount)
+	if err := s.admitBody(c, tokenKind, req); err != nil {
+		return nil, err
+	}
 	life := int64(3600)
 	if req.Spec.ExpirationSeconds != nil {
 		life = *req.Spec.ExpirationSeconds

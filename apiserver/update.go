@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -53,7 +54,8 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 	if c.info.Default != nil {
 		c.info.Default(obj)
 	}
-	if err := s.admit(c, obj, old); err != nil {
+	attributes := c.attributes(admissionv1.Update, obj, old)
+	if err := s.admission.Mutate(c.ctx, attributes); err != nil {
 		return change{}, err
 	}
 	release, err := s.allocate(c, obj, old)
@@ -67,6 +69,9 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 		c.prepareUpdate(obj, old)
 	}
 	if err := c.validate(resource.Update, obj, old); err != nil {
+		return change{}, err
+	}
+	if err := s.admission.Validate(c.ctx, attributes); err != nil {
 		return change{}, err
 	}
 	if c.finished(obj) {

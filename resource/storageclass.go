@@ -25,9 +25,13 @@ var StorageClasses = Define(Kind[*storagev1.StorageClass]{
 		column("Provisioner", storagev1.StorageClass{}.SwaggerDoc()["provisioner"],
 			func(c *storagev1.StorageClass) any { return c.Provisioner }),
 		column("ReclaimPolicy", storagev1.StorageClass{}.SwaggerDoc()["reclaimPolicy"],
-			func(c *storagev1.StorageClass) any { return string(orZero(c.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)) }),
+			func(c *storagev1.StorageClass) any {
+				return string(orZero(c.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete))
+			}),
 		column("VolumeBindingMode", storagev1.StorageClass{}.SwaggerDoc()["volumeBindingMode"],
-			func(c *storagev1.StorageClass) any { return string(orZero(c.VolumeBindingMode, storagev1.VolumeBindingImmediate)) }),
+			func(c *storagev1.StorageClass) any {
+				return string(orZero(c.VolumeBindingMode, storagev1.VolumeBindingImmediate))
+			}),
 		column("AllowVolumeExpansion", storagev1.StorageClass{}.SwaggerDoc()["allowVolumeExpansion"],
 			func(c *storagev1.StorageClass) any { return orZero(c.AllowVolumeExpansion, false) }),
 		ageColumn[*storagev1.StorageClass](),

@@ -19,7 +19,7 @@ func New(c Config) *Chain {
 		// LimitRanger
 		serviceAccount(c.Suffix),
 		// NodeRestriction
-		// TaintNodesByCondition
+		taintNodesByCondition(),
 		// PodSecurity
 		priority(),
 		defaultTolerationSeconds(),

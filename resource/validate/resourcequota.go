@@ -46,7 +46,9 @@ func quotaList(p *problems, at *field.Path, list corev1.ResourceList) {
 }
 
 // quotaResource says whether name, which has no domain, is one that quotas know.
-func quotaResource(name corev1.ResourceName) bool { return standardResource(name) && name != corev1.ResourceStorage }
+func quotaResource(name corev1.ResourceName) bool {
+	return standardResource(name) && name != corev1.ResourceStorage
+}
 
 // scopeCheck checks which objects a quota counts.
 type scopeCheck struct {
