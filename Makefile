@@ -5,7 +5,7 @@ BIN     := bin
 RUNTIME := $(BIN)/runtime
 LDFLAGS := -s -w
 
-.PHONY: all build runtime images up down test lint bench fuzz clean
+.PHONY: all build runtime images up down test lint bench conformance fuzz clean
 
 all: build
 
@@ -44,6 +44,12 @@ lint:
 # Start, memory, requests and pods beside their physical limits; PEERS=1 adds upstream.
 bench: build images
 	@cd bench && $(GO) run . $(if $(PEERS),-peers)
+
+# Upstream's conformance suite: FOCUS and SKIP are regular expressions, PROCS the
+# tests at once. The first time builds for half an hour.
+conformance: build
+	@$(GO) run ./test/conformance $(if $(FOCUS),-focus '$(FOCUS)') $(if $(SKIP),-skip '$(SKIP)') \
+		$(if $(PROCS),-procs $(PROCS)) $(if $(OUTPUT),-output $(OUTPUT))
 
 fuzz:
 	@test/fuzz.sh $(or $(TIME),30s)

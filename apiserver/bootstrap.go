@@ -4,17 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -22,8 +20,7 @@ import (
 
 // Initial is what a cluster starts with, beside what this package knows of.
 type Initial struct {
-	Roles    []*rbacv1.ClusterRole
-	Bindings []*rbacv1.ClusterRoleBinding
+	Defaults *authz.Defaults
 	Services []*corev1.Service
 }
 
@@ -41,15 +38,8 @@ func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
 			return err
 		}
 	}
-	for _, role := range initial.Roles {
-		if err := s.ensureRole(ctx, c, role); err != nil {
-			return err
-		}
-	}
-	for _, binding := range initial.Bindings {
-		if err := ensure(ctx, c, resource.ClusterRoleBindings, binding.DeepCopy()); err != nil {
-			return err
-		}
+	if err := s.ensureDefaults(ctx, c, initial.Defaults); err != nil {
+		return err
 	}
 	if err := s.ensureOwnService(ctx, c); err != nil {
 		return err
@@ -70,34 +60,6 @@ func ensure[T resource.Object](ctx context.Context, c client.Client, kind *resou
 	_, err := c.Do(ctx, client.Create(kind, obj))
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create %s %s: %w", kind.Info.GVK.Kind, obj.GetName(), err)
-	}
-	return nil
-}
-
-// autoUpdate is the annotation by which an administrator keeps a changed
-// default role as it is.
-const autoUpdate = "rbac.authorization.kubernetes.io/autoupdate"
-
-// ensureRole creates a default role, and adds rules that a newer version has.
-func (s *Server) ensureRole(ctx context.Context, c client.Client, role *rbacv1.ClusterRole) error {
-	have, ok := view.Get(s.View(), resource.ClusterRoles, "", role.Name)
-	if !ok {
-		return ensure(ctx, c, resource.ClusterRoles, role.DeepCopy())
-	}
-	if have.Annotations[autoUpdate] != "true" || have.AggregationRule != nil {
-		return nil
-	}
-	next := have.DeepCopy()
-	for _, rule := range role.Rules {
-		if !slices.ContainsFunc(next.Rules, func(r rbacv1.PolicyRule) bool { return apiequality.Semantic.DeepEqual(r, rule) }) {
-			next.Rules = append(next.Rules, rule)
-		}
-	}
-	if len(next.Rules) == len(have.Rules) {
-		return nil
-	}
-	if _, err := c.Do(ctx, client.Update(resource.ClusterRoles, next)); err != nil {
-		return fmt.Errorf("update ClusterRole %s: %w", role.Name, err)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type call struct {
 	verb   string
 	target target
 	info   *resource.Info
+	part   *resource.Subresource // nil for the object itself
 	// version is the version of the kind that the client speaks. Bodies are read
 	// and answers written in it; all between is about stored objects.
 	version *resource.ServedInfo

@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"github.com/skiff-sh/skiff/apiserver/authn"
-	"github.com/skiff-sh/skiff/apiserver/authz"
 )
 
 // ServeHTTP takes a request through the filters in order: recover from a bug,
@@ -28,21 +24,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, apierrors.NewUnauthorized("Unauthorized"))
 		return
 	}
-	if user, err = s.impersonate(user, r.Header); err != nil {
+	t := parsePath(r.URL.Path)
+	verb := verbOf(r, t)
+	wants := attributesOf(user, verb, t, r)
+	if wants.User, err = s.impersonate(wants, r.Header); err == nil {
+		err = s.permit(wants)
+	}
+	if err != nil {
 		writeError(w, r, err)
 		return
 	}
-	t := parsePath(r.URL.Path)
-	verb := verbOf(r, t)
-	if err := s.authorize(user, verb, t); err != nil {
-		writeError(w, r, err)
+	if beyond := s.config.Beyond[t.path]; beyond != nil {
+		beyond.ServeHTTP(w, r)
 		return
 	}
 	if t.path != "" {
 		s.serveDocument(w, r)
 		return
 	}
-	s.serveResource(w, r, &call{ctx: r.Context(), user: user, verb: verb, target: t})
+	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t})
 }
 
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
@@ -55,29 +55,6 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 	}
 	s.deps.Log.Error("a request hit a bug", "method", r.Method, "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
 	writeError(w, r, apierrors.NewInternalError(fmt.Errorf("this request hit a bug in the server: %v", cause)))
-}
-
-func (s *Server) authorize(user authn.User, verb string, t target) error {
-	a := authz.Attributes{
-		User: user, Verb: verb, Group: t.gvr.Group, Version: t.gvr.Version, Resource: t.gvr.Resource,
-		Subresource: t.subresource, Namespace: t.namespace, Name: t.name, Path: t.path,
-	}
-	if ok, _ := authz.Allowed(s.View(), a); ok {
-		return nil
-	}
-	reason := fmt.Errorf("User %q %s", user.Name, a)
-	if t.path != "" {
-		return forbiddenPath(reason)
-	}
-	return apierrors.NewForbidden(t.gvr.GroupResource(), t.name, reason)
-}
-
-// forbiddenPath is the refusal of a request that is for no resource, which
-// upstream words without one.
-func forbiddenPath(reason error) error {
-	err := apierrors.NewForbidden(schema.GroupResource{}, "", reason)
-	err.ErrStatus.Message = "forbidden: " + reason.Error()
-	return err
 }
 
 // customResources is what kubectl lists before it says that it does not know a
@@ -95,10 +72,11 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		return
 	}
 	if version == nil || (c.target.namespace != "" && !version.Info.Namespaced && version.GVR.Resource != "namespaces") {
-		notFoundPath(w)
+		s.unknownResource(w, r, c.target.gvr.Group)
 		return
 	}
 	c.info, c.version, c.now = version.Info, version, s.deps.Now()
+	c.part = c.info.Subresource(c.target.subresource)
 	if err := c.readOptions(r.URL.Query()); err != nil {
 		writeError(w, r, err)
 		return
@@ -124,7 +102,7 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 		return s.serveWatch(w, r, c)
 	case "create":
 		if c.target.name != "" {
-			return apierrors.NewMethodNotSupported(c.info.GR(), c.verb)
+			return errMethod
 		}
 		return s.serveCreate(w, r, c)
 	case "update":
@@ -136,7 +114,19 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	case "deletecollection":
 		return s.serveDeleteCollection(w, r, c)
 	}
-	return apierrors.NewMethodNotSupported(c.info.GR(), strings.ToLower(r.Method))
+	return errMethod
+}
+
+// unknownResource refuses a resource that is not served: with a Status if its
+// group is.
+func (s *Server) unknownResource(w http.ResponseWriter, r *http.Request, group string) {
+	for _, gv := range s.groupVersions() {
+		if gv.Group == group {
+			writeError(w, r, errNoSuchPath)
+			return
+		}
+	}
+	notFoundPath(w)
 }
 
 // notFoundPath answers for a path that nothing is served at, as net/http and

@@ -56,6 +56,9 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 	if meta.Name == "" && meta.GenerateName != "" {
 		meta.Name = generateName(meta.GenerateName)
 	}
+	if err := s.confirmGrant(c, obj, nil); err != nil {
+		return nil, err
+	}
 	release, err := s.allocate(c, obj, nil)
 	if err != nil {
 		return nil, err

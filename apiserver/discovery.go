@@ -111,10 +111,8 @@ func (s *Server) resources(gv schema.GroupVersion) []metav1.APIResource {
 			Name: info.GVR.Resource, SingularName: info.Singular, Namespaced: info.Namespaced, Kind: info.GVK.Kind,
 			Verbs: verbsOf(info), ShortNames: info.Short, Categories: info.Categories,
 		})
-		for _, sub := range subresourcesOf(version) {
-			sub.Name = info.GVR.Resource + "/" + sub.Name
-			sub.Namespaced = info.Namespaced
-			list = append(list, sub)
+		for _, sub := range info.Subresources {
+			list = append(list, subresourceOf(version, sub))
 		}
 	}
 	for _, r := range reviews {
@@ -135,35 +133,14 @@ func verbsOf(info *resource.Info) metav1.Verbs {
 	return metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 }
 
-// subresourcesOf lists what an object has beside itself: the generic ones of
-// its kind, and those that are written for one kind alone.
-func subresourcesOf(version *resource.ServedInfo) []metav1.APIResource {
-	info := version.Info
-	var list []metav1.APIResource
-	for _, sub := range info.WithSubresources {
-		r := metav1.APIResource{Name: sub, Kind: info.GVK.Kind, Verbs: metav1.Verbs{"get", "patch", "update"}}
-		if sub == "scale" {
-			r.Group, r.Version, r.Kind = scaleKind.Group, scaleKind.Version, scaleKind.Kind
-		}
-		list = append(list, r)
+func subresourceOf(version *resource.ServedInfo, sub resource.Subresource) metav1.APIResource {
+	r := metav1.APIResource{
+		Name: version.GVR.Resource + "/" + sub.Name, Namespaced: version.Info.Namespaced, Kind: sub.Kind.Kind, Verbs: sub.Verbs,
 	}
-	if version.GVR.Group == "" {
-		list = append(list, coreSubresources[info.GVR.Resource]...)
+	if !sub.Own() && sub.Kind.GroupVersion() != version.GVK.GroupVersion() {
+		r.Group, r.Version = sub.Kind.Group, sub.Kind.Version
 	}
-	return list
-}
-
-var coreSubresources = map[string][]metav1.APIResource{
-	"namespaces": {{Name: "finalize", Kind: "Namespace", Verbs: metav1.Verbs{"update"}}},
-	"pods": {
-		{Name: "attach", Kind: "PodAttachOptions", Verbs: metav1.Verbs{"create", "get"}},
-		{Name: "binding", Kind: "Binding", Verbs: metav1.Verbs{"create"}},
-		{Name: "eviction", Group: "policy", Version: "v1", Kind: "Eviction", Verbs: metav1.Verbs{"create"}},
-		{Name: "exec", Kind: "PodExecOptions", Verbs: metav1.Verbs{"create", "get"}},
-		{Name: "log", Kind: "Pod", Verbs: metav1.Verbs{"get"}},
-		{Name: "portforward", Kind: "PodPortForwardOptions", Verbs: metav1.Verbs{"create", "get"}},
-	},
-	"serviceaccounts": {{Name: "token", Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest", Verbs: metav1.Verbs{"create"}}},
+	return r
 }
 
 // aggregatedAs is how clients ask for the whole discovery in one answer

@@ -36,6 +36,10 @@ func (s *Server) serveDocument(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case path == "/healthz" || path == "/livez" || path == "/readyz":
 		s.serveHealth(w, path)
+	case path == issuerPath || path == keysPath:
+		if err := s.serveIssuer(w, path); err != nil {
+			s.deps.Log.Debug("describe the token issuer", "err", err)
+		}
 	case path == "/version":
 		s.answer(w, r, versionInfo())
 	case path == "/api":

@@ -21,6 +21,7 @@ import (
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
+	"github.com/skiff-sh/skiff/watchcache"
 )
 
 // selection is which objects of a kind a list or watch is about.
@@ -105,21 +106,46 @@ func (s *selection) matches(e *view.Entry) bool {
 // entries yields the selected entries of a view from a key on, through an index
 // where a field selector allows it.
 func (s *selection) entries(v *view.View, from view.Key, yield func(*view.Entry) bool) {
-	for _, f := range s.fields {
-		if s.info.Indexes[f.Field] != nil && f.Operator != "!=" && f.Value != "" && from == (view.Key{}) {
-			for e := range v.Indexed(s.info, f.Field, f.Value) {
-				if s.matches(e) && !yield(e) {
-					return
-				}
+	if f := s.index(); f != nil && from == (view.Key{}) {
+		for e := range v.Indexed(s.info, f.Field, f.Value) {
+			if s.matches(e) && !yield(e) {
+				return
 			}
-			return
 		}
+		return
 	}
 	for e := range v.Entries(s.info, s.namespace, from) {
 		if s.matches(e) && !yield(e) {
 			return
 		}
 	}
+}
+
+// index is the field requirement whose value an index holds, or nil.
+func (s *selection) index() *fields.Requirement {
+	for i, f := range s.fields {
+		if s.info.Indexes[f.Field] != nil && f.Operator != "!=" && f.Value != "" {
+			return &s.fields[i]
+		}
+	}
+	return nil
+}
+
+// bucket is the narrowest one that holds all that is selected.
+func (s *selection) bucket() watchcache.Bucket {
+	name := s.name
+	for _, f := range s.fields {
+		if f.Field == "metadata.name" && f.Operator != "!=" {
+			name = f.Value
+		}
+	}
+	if name != "" && (s.namespace != "" || !s.info.Namespaced) {
+		return watchcache.Bucket{Namespace: s.namespace, Name: name}
+	}
+	if f := s.index(); f != nil {
+		return watchcache.Bucket{Index: f.Field, Value: f.Value}
+	}
+	return watchcache.Bucket{Namespace: s.namespace}
 }
 
 // continueToken is where the next page starts: in which revision, and at which

@@ -36,8 +36,13 @@ func (l *local) Do(ctx context.Context, op client.Op) (resource.Object, error) {
 		fieldValidation: metav1.FieldValidationIgnore,
 		target:          target{gvr: op.Kind.GVR, namespace: op.Namespace, name: op.Name, subresource: op.Subresource},
 	}
-	if err := s.authorize(c.user, c.verb, c.target); err != nil {
+	if err := s.permit(attributes(c.user, c.verb, c.target)); err != nil {
 		return nil, err
+	}
+	if op.Subresource != "" {
+		if c.part = op.Kind.Subresource(op.Subresource); c.part == nil || !c.part.Does(c.verb) {
+			return nil, apierrors.NewMethodNotSupported(op.Kind.GR(), c.verb)
+		}
 	}
 	return s.perform(c, op)
 }
@@ -48,14 +53,12 @@ func (s *Server) perform(c *call, op client.Op) (resource.Object, error) {
 		obj = op.Object.DeepCopyObject().(resource.Object)
 	}
 	switch {
-	case op.Verb == resource.Create && op.Subresource != "":
-		return s.performSubresource(c, obj)
+	case op.Subresource != "" && !c.part.Own():
+		return s.performAttached(c, op, obj)
 	case op.Verb == resource.Create:
 		return s.create(c, obj)
-	case op.Verb == resource.Update && (op.Subresource == "" || op.Subresource == "status" || op.Subresource == "finalize"):
+	case op.Verb == resource.Update:
 		return s.update(c, obj)
-	case op.Verb == resource.Patch && op.Subresource == "scale":
-		return s.scale(c, op.Patch, string(op.PatchType))
 	case op.Verb == resource.Patch:
 		return s.patch(c, op.PatchType, op.Patch)
 	case op.Verb == resource.Delete:
@@ -65,7 +68,10 @@ func (s *Server) perform(c *call, op client.Op) (resource.Object, error) {
 	return nil, apierrors.NewMethodNotSupported(op.Kind.GR(), string(op.Verb))
 }
 
-func (s *Server) performSubresource(c *call, obj resource.Object) (resource.Object, error) {
+func (s *Server) performAttached(c *call, op client.Op, obj resource.Object) (resource.Object, error) {
+	if op.Verb == resource.Patch && op.Subresource == "scale" {
+		return s.scale(c, op.Patch, string(op.PatchType))
+	}
 	switch body := obj.(type) {
 	case *corev1.Binding:
 		_, err := s.bind(c, body)

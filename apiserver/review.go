@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"net/http"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -11,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
-	"github.com/skiff-sh/skiff/apiserver/authz"
 )
 
 // review is a kind that is only ever created: a question with its answer.
@@ -64,9 +64,10 @@ func (s *Server) serveReview(w http.ResponseWriter, r *http.Request, c *call) bo
 }
 
 func (s *Server) reviewSelf(c *call, obj runtime.Object) error {
-	review := obj.(*authenticationv1.SelfSubjectReview)
-	review.CreationTimestamp = metav1.NewTime(c.now)
-	review.Status.UserInfo = userInfo(c.user)
+	*obj.(*authenticationv1.SelfSubjectReview) = authenticationv1.SelfSubjectReview{
+		ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(c.now.Truncate(time.Second))},
+		Status:     authenticationv1.SelfSubjectReviewStatus{UserInfo: userInfo(c.user)},
+	}
 	return nil
 }
 
@@ -88,72 +89,13 @@ func (s *Server) reviewToken(c *call, obj runtime.Object) error {
 	}
 	audiences := review.Spec.Audiences
 	if len(audiences) == 0 {
-		audiences = s.deps.Tokens.Audiences
+		audiences = s.auth.Audiences
 	}
-	user, err := s.deps.Tokens.AuthenticateFor(review.Spec.Token, audiences)
-	review.Status = authenticationv1.TokenReviewStatus{}
+	user, granted, err := s.auth.Token(c.ctx, review.Spec.Token, audiences)
 	if err != nil {
-		review.Status.Error = err.Error()
+		review.Status = authenticationv1.TokenReviewStatus{Error: err.Error()}
 		return nil
 	}
-	review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: userInfo(user), Audiences: audiences}
-	return nil
-}
-
-func (s *Server) reviewSelfAccess(c *call, obj runtime.Object) error {
-	review := obj.(*authorizationv1.SelfSubjectAccessReview)
-	review.Status = s.access(c.user, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
-	return nil
-}
-
-func (s *Server) reviewAccess(_ *call, obj runtime.Object) error {
-	review := obj.(*authorizationv1.SubjectAccessReview)
-	review.Status = s.access(subject(review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
-	return nil
-}
-
-func (s *Server) reviewLocalAccess(c *call, obj runtime.Object) error {
-	review := obj.(*authorizationv1.LocalSubjectAccessReview)
-	if a := review.Spec.ResourceAttributes; a == nil || a.Namespace != c.target.namespace {
-		return apierrors.NewBadRequest("spec.resourceAttributes.namespace must match the namespace of the request")
-	}
-	review.Status = s.access(subject(review.Spec), review.Spec.ResourceAttributes, nil)
-	return nil
-}
-
-func subject(spec authorizationv1.SubjectAccessReviewSpec) authn.User {
-	return authn.User{Name: spec.User, UID: spec.UID, Groups: spec.Groups}
-}
-
-func (s *Server) access(user authn.User, r *authorizationv1.ResourceAttributes, n *authorizationv1.NonResourceAttributes) authorizationv1.SubjectAccessReviewStatus {
-	a := authz.Attributes{User: user}
-	switch {
-	case r != nil:
-		a.Verb, a.Group, a.Version, a.Resource = r.Verb, r.Group, r.Version, r.Resource
-		a.Subresource, a.Namespace, a.Name = r.Subresource, r.Namespace, r.Name
-	case n != nil:
-		a.Verb, a.Path = n.Verb, n.Path
-	}
-	allowed, reason := authz.Allowed(s.View(), a)
-	return authorizationv1.SubjectAccessReviewStatus{Allowed: allowed, Reason: reason}
-}
-
-func (s *Server) reviewSelfRules(c *call, obj runtime.Object) error {
-	review := obj.(*authorizationv1.SelfSubjectRulesReview)
-	review.Status = authorizationv1.SubjectRulesReviewStatus{ResourceRules: []authorizationv1.ResourceRule{}, NonResourceRules: []authorizationv1.NonResourceRule{}}
-	if c.user.In(authn.Masters) {
-		everything := []string{"*"}
-		review.Status.ResourceRules = append(review.Status.ResourceRules, authorizationv1.ResourceRule{Verbs: everything, APIGroups: everything, Resources: everything})
-		review.Status.NonResourceRules = append(review.Status.NonResourceRules, authorizationv1.NonResourceRule{Verbs: everything, NonResourceURLs: everything})
-	}
-	for _, rule := range authz.Rules(s.View(), c.user, review.Spec.Namespace) {
-		if len(rule.NonResourceURLs) > 0 {
-			review.Status.NonResourceRules = append(review.Status.NonResourceRules, authorizationv1.NonResourceRule{Verbs: rule.Verbs, NonResourceURLs: rule.NonResourceURLs})
-			continue
-		}
-		review.Status.ResourceRules = append(review.Status.ResourceRules, authorizationv1.ResourceRule{
-			Verbs: rule.Verbs, APIGroups: rule.APIGroups, Resources: rule.Resources, ResourceNames: rule.ResourceNames,
-		})
-	}
+	review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: userInfo(user), Audiences: granted}
 	return nil
 }

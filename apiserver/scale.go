@@ -41,7 +41,7 @@ func (s *Server) serveScale(w http.ResponseWriter, r *http.Request, c *call) err
 		return apierrors.NewMethodNotSupported(c.info.GR(), c.verb)
 	}
 	c.writeWarnings(w)
-	return write(w, f, http.StatusOK, scaleKind, c.scaleOf(obj))
+	return write(w, f, http.StatusOK, resource.ScaleKind, c.scaleOf(obj))
 }
 
 func (c *call) scaleOf(obj resource.Object) *autoscalingv1.Scale {
@@ -63,14 +63,14 @@ func (s *Server) scale(c *call, data []byte, media string) (resource.Object, err
 			return change{}, err
 		}
 		if n := wanted.Spec.Replicas; n < 0 {
-			return change{}, apierrors.NewInvalid(scaleKind.GroupKind(), old.GetName(), field.ErrorList{
+			return change{}, apierrors.NewInvalid(resource.ScaleKind.GroupKind(), old.GetName(), field.ErrorList{
 				field.Invalid(field.NewPath("spec", "replicas"), n, "must be greater than or equal to 0")})
 		}
 		obj := old.DeepCopyObject().(resource.Object)
 		obj.SetResourceVersion(wanted.ResourceVersion)
 		c.info.Scale.SetSpec(obj, wanted.Spec.Replicas)
 		whole := *c
-		whole.target.subresource = ""
+		whole.target.subresource, whole.part = "", nil
 		return s.replace(&whole, obj, old)
 	})
 }
@@ -78,7 +78,7 @@ func (s *Server) scale(c *call, data []byte, media string) (resource.Object, err
 func (c *call) readScale(scale *autoscalingv1.Scale, data []byte, media string) error {
 	if c.verb == "update" {
 		*scale = autoscalingv1.Scale{}
-		return c.decodeBody(data, media, scaleKind, scale)
+		return c.decodeBody(data, media, resource.ScaleKind, scale)
 	}
 	apply, err := patchFunc(types.PatchType(media), data, &autoscalingv1.Scale{})
 	if err != nil {
@@ -94,5 +94,5 @@ func (c *call) readScale(scale *autoscalingv1.Scale, data []byte, media string) 
 		return patchError(err)
 	}
 	*scale = autoscalingv1.Scale{}
-	return c.decodeJSON(out, scaleKind, scale)
+	return c.decodeJSON(out, resource.ScaleKind, scale)
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
 	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/view"
@@ -38,6 +39,9 @@ type Config struct {
 	// reach this server: the endpoint of the service "kubernetes".
 	AdvertiseAddress netip.Addr
 	AdvertisePort    int32
+	// Beyond are handlers of paths that are no part of the Kubernetes API. They
+	// are called for who is authorized to the verb and path.
+	Beyond map[string]http.Handler
 	// MaxBody bounds a request's body, in bytes. 3 MiB as upstream if zero.
 	MaxBody int64
 }
@@ -79,6 +83,7 @@ type Server struct {
 	cache  *watchcache.Cache
 	kinds  *registry
 	auth   *authn.Authenticator
+	authz  authz.Authorizer
 	// admission changes or refuses what is to be written.
 	admission *admission.Chain
 	ready     atomic.Bool
@@ -112,12 +117,12 @@ func New(config Config, deps Deps) (*Server, error) {
 	}
 	s.admission = admission.New(admission.Config{View: s.cache.View, Suffix: rand5})
 	s.stop, s.halt = context.WithCancel(context.Background())
-	checkers := deps.TokenCheckers
-	if deps.Tokens != nil {
-		deps.Tokens.View = s.cache.View
-		checkers = append([]authn.Token{deps.Tokens}, checkers...)
+	deps.Tokens.View = s.cache.View
+	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}
+	s.auth = &authn.Authenticator{
+		ClientCAs: deps.ClientCAs, Tokens: append([]authn.Token{deps.Tokens, bootstrap}, deps.TokenCheckers...),
+		Audiences: deps.Tokens.Audiences, Now: deps.Now,
 	}
-	s.auth = &authn.Authenticator{ClientCAs: deps.ClientCAs, Tokens: checkers, Now: deps.Now}
 	return s, nil
 }
 

@@ -58,16 +58,15 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 	if err := s.admission.Mutate(c.ctx, attributes); err != nil {
 		return change{}, err
 	}
+	if err := s.confirmGrant(c, obj, old); err != nil {
+		return change{}, err
+	}
 	release, err := s.allocate(c, obj, old)
 	if err != nil {
 		return change{}, err
 	}
 	defer release()
-	if c.target.subresource == "status" {
-		c.prepareStatus(obj, old)
-	} else {
-		c.prepareUpdate(obj, old)
-	}
+	c.prepareUpdate(obj, old)
 	if err := c.validate(resource.Update, obj, old); err != nil {
 		return change{}, err
 	}

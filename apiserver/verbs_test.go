@@ -249,7 +249,7 @@ func TestImpersonation(t *testing.T) {
 	want(t, c.Do("POST", self, `{}`, "Impersonate-User: jane", "Impersonate-Group: devs"), 201, `"username":"jane"`, `"groups":["devs","system:authenticated"]`)
 	want(t, c.Do("POST", self, `{}`, "Impersonate-User: system:serviceaccount:a:b"), 201, `"system:serviceaccounts:a"`)
 	want(t, c.Do("GET", configMaps, "", "Impersonate-User: jane"), 403, `User \"jane\" cannot list`)
-	want(t, c.As("jane", "POST", self, `{}`, "Impersonate-User: root"), 403, `User \"jane\" cannot impersonate resource \"users\"`)
+	want(t, c.As("jane", "POST", self, `{}`, "Impersonate-User: root"), 403, `User \"jane\" cannot impersonate-on:user-info:create resource \"selfsubjectreviews\"`)
 	want(t, c.Do("POST", self, `{}`, "Impersonate-Group: devs"), 400, "without impersonating a user")
 }
 

@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +37,8 @@ type watcher struct {
 	w         http.ResponseWriter
 	flush     func()
 	headers   bool // the first Table carries the column definitions
+	head      eventHead
+	out       []byte // events that were not written yet; its memory is used again
 }
 
 // serveWatch streams changes until the client goes, its timeout ends or it has
@@ -66,7 +67,7 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	defer cancel()
 	defer context.AfterFunc(s.stop, cancel)()
 
-	reader := s.cache.Read(from, c.info)
+	reader := s.cache.ReadBucket(from, c.info, watcher.sel.bucket())
 	defer reader.Close()
 	if reader.Behind() {
 		return tooOld(from, s.View().Revision())
@@ -94,7 +95,7 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 		return nil, err
 	}
 	return &watcher{
-		call: c, sel: sel, format: f, w: w, headers: true,
+		call: c, sel: sel, format: f, w: w, headers: true, head: newEventHead(c.version.GVK),
 		include:   metav1.IncludeObjectPolicy(q.Get("includeObject")),
 		bookmarks: truthy(q.Get("allowWatchBookmarks")),
 		initial:   truthy(q.Get("sendInitialEvents")),
@@ -144,15 +145,22 @@ func (w *watcher) start() {
 func (w *watcher) sendInitial(v *view.View) error {
 	var err error
 	w.sel.entries(v, view.Key{}, func(e *view.Entry) bool {
-		err = w.send(watch.Added, e, e.Revision)
+		err = w.add(watch.Added, e, e.Revision)
 		return err == nil
 	})
 	if err == nil && w.initial && w.bookmarks {
 		err = w.bookmark(v.Revision(), true)
 	}
-	w.flush()
+	if err == nil {
+		err = w.send()
+	}
 	return err
 }
+
+// gather is how long a watch that has just written waits for more to write with
+// it: under a burst of changes a write for each would cost many times the
+// changes themselves. A change that comes alone is written at once.
+const gather = time.Millisecond
 
 // follow sends changes until ctx ends.
 func (w *watcher) follow(ctx context.Context, reader *watchcache.Reader) {
@@ -162,17 +170,24 @@ func (w *watcher) follow(ctx context.Context, reader *watchcache.Reader) {
 		defer ticker.Stop()
 		tick = ticker.C
 	}
+	var written time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick:
-			if w.bookmark(reader.Position(), false) != nil {
+			if w.bookmark(reader.Position(), false) != nil || w.send() != nil {
 				return
 			}
-			w.flush()
 			continue
 		case <-reader.Ready():
+		}
+		if rest := gather - time.Since(written); rest > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(rest):
+			}
 		}
 		changes, _, err := reader.Poll()
 		if err != nil {
@@ -180,39 +195,42 @@ func (w *watcher) follow(ctx context.Context, reader *watchcache.Reader) {
 			return
 		}
 		for _, change := range changes {
-			if w.sendChange(change) != nil {
+			if w.addChange(change) != nil {
 				return
 			}
 		}
-		if len(changes) > 0 {
-			w.flush()
+		if len(w.out) > 0 {
+			if w.send() != nil {
+				return
+			}
+			written = time.Now()
 		}
 	}
 }
 
-// sendChange sends a change as the watcher's selection sees it: an object that
+// addChange adds a change as the watcher's selection sees it: an object that
 // starts to match is added, one that no longer does is deleted.
-func (w *watcher) sendChange(change watchcache.Change) error {
+func (w *watcher) addChange(change watchcache.Change) error {
 	before := change.Old != nil && w.sel.matches(change.Old)
 	after := change.New != nil && w.sel.matches(change.New)
 	switch {
 	case after && before:
-		return w.send(watch.Modified, change.New, change.Revision)
+		return w.add(watch.Modified, change.New, change.Revision)
 	case after:
-		return w.send(watch.Added, change.New, change.Revision)
+		return w.add(watch.Added, change.New, change.Revision)
 	case before:
 		last := change.Old
 		if change.New != nil {
 			last = change.New
 		}
-		return w.send(watch.Deleted, last, change.Revision)
+		return w.add(watch.Deleted, last, change.Revision)
 	}
 	return nil
 }
 
-// send writes one event about an entry. A deletion carries the revision of the
+// add adds one event about an entry to what is to be written. A deletion carries the revision of the
 // deletion, which the entry, being older, does not.
-func (w *watcher) send(kind watch.EventType, e *view.Entry, revision int64) error {
+func (w *watcher) add(kind watch.EventType, e *view.Entry, revision int64) error {
 	if e.Revision != revision && kind == watch.Deleted {
 		obj := e.Object.DeepCopyObject().(resource.Object)
 		e = view.NewEntry(e.Info, obj, revision)
@@ -222,26 +240,25 @@ func (w *watcher) send(kind watch.EventType, e *view.Entry, revision int64) erro
 		table := tableOf(w.call.version, []*view.Entry{e}, w.include, w.call.now, w.headers)
 		table.ResourceVersion = e.Object.GetResourceVersion()
 		w.headers = false
-		return w.sendObject(kind, tableKind, table)
+		return w.addObject(kind, tableKind, table)
 	case "PartialObjectMetadata":
-		return w.sendObject(kind, partialKind, partialOf(e))
+		return w.addObject(kind, partialKind, partialOf(e))
 	}
+	e = e.In(w.call.version)
 	if w.format.media == typeProtobuf {
-		raw, err := e.In(w.call.version).Protobuf()
+		raw, err := e.Protobuf()
 		if err != nil {
 			return err
 		}
-		data, err := resource.Envelope(w.call.version.GVK, raw)
-		if err != nil {
-			return err
-		}
-		return w.frame(kind, data)
+		w.out = w.head.appendProtobuf(w.out, kind, raw)
+	} else {
+		w.out = w.head.appendJSON(w.out, kind, e.JSON())
 	}
-	return w.frame(kind, withType(w.call.version.GVK, e.In(w.call.version).JSON()))
+	return w.spill()
 }
 
-// sendObject writes one event about an object that is no entry.
-func (w *watcher) sendObject(kind watch.EventType, gvk schema.GroupVersionKind, obj runtime.Object) error {
+// addObject adds one event about an object that is no entry.
+func (w *watcher) addObject(kind watch.EventType, gvk schema.GroupVersionKind, obj runtime.Object) error {
 	if w.format.media == typeProtobuf {
 		raw, err := resource.MarshalProtobuf(obj)
 		if err != nil {
@@ -263,27 +280,45 @@ func (w *watcher) sendObject(kind watch.EventType, gvk schema.GroupVersionKind, 
 	return w.frame(kind, data)
 }
 
-// frame writes an event: a line of JSON, or a length and a protobuf document.
+// outSize is how much is gathered before it is written, and how much memory a
+// watch keeps for that.
+const outSize = 64 << 10
+
+// frame adds an event about a document to what is to be written.
 func (w *watcher) frame(kind watch.EventType, object []byte) error {
-	var out []byte
 	if w.format.media == typeProtobuf {
-		event := metav1.WatchEvent{Type: string(kind), Object: runtime.RawExtension{Raw: object}}
-		raw, err := event.Marshal()
-		if err != nil {
-			return fmt.Errorf("encode watch event: %w", err)
-		}
-		out = binary.BigEndian.AppendUint32(make([]byte, 0, len(raw)+4), uint32(len(raw)))
-		out = append(out, raw...)
+		w.out = appendProtobufEvent(w.out, kind, object)
 	} else {
-		out = make([]byte, 0, len(object)+40)
-		out = append(out, `{"type":"`...)
-		out = append(out, kind...)
-		out = append(out, `","object":`...)
-		out = append(out, object...)
-		out = append(out, "}\n"...)
+		w.out = appendJSONEvent(w.out, kind, object)
 	}
-	_, err := w.w.Write(out)
+	return w.spill()
+}
+
+// spill writes when much has gathered.
+func (w *watcher) spill() error {
+	if len(w.out) < outSize {
+		return nil
+	}
+	return w.write()
+}
+
+func (w *watcher) write() error {
+	_, err := w.w.Write(w.out)
+	if w.out = w.out[:0]; cap(w.out) > 2*outSize {
+		w.out = nil
+	}
 	return err
+}
+
+// send writes what was added and brings it on its way.
+func (w *watcher) send() error {
+	if len(w.out) > 0 {
+		if err := w.write(); err != nil {
+			return err
+		}
+	}
+	w.flush()
+	return nil
 }
 
 // bookmark tells the client the revision it has reached (KEP-956), and that the
@@ -295,7 +330,7 @@ func (w *watcher) bookmark(revision int64, initialEnd bool) error {
 		obj.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
 	}
 	e := &view.Entry{Info: w.sel.info, Object: obj, Revision: revision}
-	return w.send(watch.Bookmark, e, revision)
+	return w.add(watch.Bookmark, e, revision)
 }
 
 // fail ends the watch with an error event.
@@ -305,7 +340,7 @@ func (w *watcher) fail(err error) {
 	}
 	status := statusOf(err).ErrStatus
 	status.TypeMeta = metav1.TypeMeta{}
-	if w.sendObject(watch.Error, schema.GroupVersionKind{Version: "v1", Kind: "Status"}, &status) == nil {
-		w.flush()
+	if w.addObject(watch.Error, schema.GroupVersionKind{Version: "v1", Kind: "Status"}, &status) == nil {
+		_ = w.send() // the watch ends either way
 	}
 }

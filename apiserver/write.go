@@ -187,15 +187,18 @@ func (c *call) validate(verb resource.Verb, obj, old resource.Object) error {
 	if err := c.invalid(obj.GetName(), errs); err != nil {
 		return err
 	}
-	if c.info.Warn != nil {
+	if c.info.Warn != nil && c.part == nil {
 		c.warn(c.info.Warn(obj, old)...)
 	}
 	return nil
 }
 
 // prepareUpdate gives obj what an update may not change, and counts the
-// generation.
+// generation. A write to a part changes that part.
 func (c *call) prepareUpdate(obj, old resource.Object) {
+	if c.part != nil && c.part.Own() {
+		c.part.Take(obj, old)
+	}
 	meta, was := metaOf(obj), metaOf(old)
 	meta.UID, meta.CreationTimestamp = was.UID, was.CreationTimestamp
 	meta.DeletionTimestamp, meta.DeletionGracePeriodSeconds = was.DeletionTimestamp, was.DeletionGracePeriodSeconds
@@ -203,7 +206,7 @@ func (c *call) prepareUpdate(obj, old resource.Object) {
 	if meta.ManagedFields == nil {
 		meta.ManagedFields = was.ManagedFields
 	}
-	if c.target.subresource == "" && c.info.CopyStatus != nil {
+	if c.part == nil && c.info.CopyStatus != nil {
 		c.info.CopyStatus(obj, old)
 	}
 	if c.info.Prepare != nil {
@@ -211,23 +214,6 @@ func (c *call) prepareUpdate(obj, old resource.Object) {
 	}
 	if c.info.HasGeneration && c.target.subresource != "status" && !apiequality.Semantic.DeepEqual(c.info.Spec(obj), c.info.Spec(old)) {
 		meta.Generation++
-	}
-}
-
-// prepareStatus makes obj the old object with the new status.
-func (c *call) prepareStatus(obj, old resource.Object) {
-	meta, was := metaOf(obj), metaOf(old)
-	kept := was.DeepCopy()
-	kept.ResourceVersion = meta.ResourceVersion
-	kept.Labels, kept.Annotations = meta.Labels, meta.Annotations
-	kept.Finalizers, kept.OwnerReferences = meta.Finalizers, meta.OwnerReferences
-	status := c.info.New()
-	c.info.CopyStatus(status, obj)
-	copyInto(obj, old)
-	c.info.CopyStatus(obj, status)
-	*metaOf(obj) = *kept
-	if c.info.Prepare != nil {
-		c.info.Prepare(c.request(resource.Update), obj, old)
 	}
 }
 

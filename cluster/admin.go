@@ -36,7 +36,12 @@ func newAdmin(paths Paths) (*admin, error) {
 
 // get reads a document into out; a nil out only wants success.
 func (a *admin) get(ctx context.Context, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server+path, nil)
+	return a.do(ctx, http.MethodGet, path, out)
+}
+
+// do makes a request without a body and reads the answer into out.
+func (a *admin) do(ctx context.Context, method, path string, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, a.server+path, nil)
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
@@ -50,7 +55,7 @@ func (a *admin) get(ctx context.Context, path string, out any) error {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s: %s", path, res.Status, data)
+		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, data)
 	}
 	if out == nil {
 		return nil

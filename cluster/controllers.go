@@ -5,6 +5,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
@@ -45,29 +46,32 @@ func controllerUser(name string) authn.User {
 	return authn.ServiceAccount(metav1.NamespaceSystem, name+"-controller", "")
 }
 
-// controllerRoles permits each controller what its Writes say, and no more.
-func controllerRoles(all []controller.Controller) ([]*rbacv1.ClusterRole, []*rbacv1.ClusterRoleBinding) {
-	var roles []*rbacv1.ClusterRole
-	var bindings []*rbacv1.ClusterRoleBinding
+// permitComponents lets the controllers and the scheduler do what they declare.
+// Most of it upstream's roles give already; what they do not is in a role of
+// Skiff's own, so that upstream's stay as everyone knows them.
+func permitComponents(d *authz.Defaults, all []controller.Controller) {
 	for _, c := range all {
-		name := "system:controller:" + c.Name + "-controller"
-		role := authz.DefaultRole(name, controller.Rules(c)...)
-		roles = append(roles, role)
-		bindings = append(bindings, authz.DefaultBinding(name, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: controllerUser(c.Name).Name}))
+		user := controllerUser(c.Name).Name
+		need := controller.Rules(c)
+		if role := d.ClusterRole("system:controller:" + c.Name + "-controller"); role != nil {
+			if covered, _ := validation.Covers(role.Rules, need); covered {
+				continue
+			}
+		}
+		d.AddClusterRole("skiff:controller:"+c.Name, need, authz.UserSubject(user))
 	}
-	return roles, bindings
+	d.AddClusterRole("skiff:node", append(nodeRules(), d.ClusterRole("system:node").Rules...), authz.GroupSubject(authn.Nodes))
 }
 
-func eventRule() rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch", "update"}}
+// nodeRules are what a node's service proxy and DNS read, beside what the node
+// authorizer lets the agent do.
+func nodeRules() []rbacv1.PolicyRule {
+	reading := []string{"get", "list", "watch"}
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Verbs: reading, Resources: []string{"services", "namespaces"}},
+		{APIGroups: []string{"discovery.k8s.io"}, Verbs: reading, Resources: []string{"endpointslices"}},
+	}
 }
 
 // schedulerName is the scheduler's user, as upstream's.
 const schedulerName = "system:kube-scheduler"
-
-func schedulerRole() (*rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding) {
-	role := authz.DefaultRole(schedulerName, eventRule(),
-		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods/binding"}, Verbs: []string{"create"}},
-		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods/status"}, Verbs: []string{"patch", "update"}})
-	return role, authz.DefaultBinding(schedulerName, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: schedulerName})
-}

@@ -37,6 +37,10 @@ func (p Paths) Etcd() string { return filepath.Join(p.Data, "etcd") }
 // PKI holds authorities, certificates and keys.
 func (p Paths) PKI() string { return filepath.Join(p.Data, "pki") }
 
+// EncryptionKeys are what secrets in the store are encrypted with, as upstream's
+// EncryptionConfiguration. A backup of the store is worthless without them.
+func (p Paths) EncryptionKeys() string { return filepath.Join(p.PKI(), "encryption.yaml") }
+
 // Kubeconfig is the administrator's.
 func (p Paths) Kubeconfig() string { return filepath.Join(p.Data, "admin.kubeconfig") }
 

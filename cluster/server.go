@@ -17,7 +17,6 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -32,6 +31,7 @@ import (
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/scheduler"
+	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/store/etcd"
 )
 
@@ -137,13 +137,18 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	defer st.Close()
-	if s.api, err = apiserver.New(s.apiConfig(), s.apiDeps(st)); err != nil {
+	encrypted, err := openEncryption(st, s.config.Paths().EncryptionKeys())
+	if err != nil {
+		return err
+	}
+	if s.api, err = apiserver.New(s.apiConfig(encrypted), s.apiDeps(encrypted.store)); err != nil {
 		return err
 	}
 	if err := s.api.Load(ctx); err != nil {
 		return err
 	}
 	parts := &components{ctx: ctx, log: s.log}
+	parts.start("encryption", encrypted.settle)
 	role := s.prepareNode(ctx)
 	parts.start("store-feed", s.api.Feed)
 	token, err := ensureJoinToken(s.config.Paths(), s.id.authority)
@@ -176,11 +181,10 @@ func (s *server) run(ctx context.Context) error {
 // bootstrap writes what every cluster has, the components' permissions among
 // it.
 func (s *server) bootstrap(ctx context.Context, all []controller.Controller) error {
-	roles, bindings := controllerRoles(all)
-	role, binding := schedulerRole()
+	defaults := authz.UpstreamDefaults()
+	permitComponents(defaults, all)
 	return s.api.Bootstrap(ctx, apiserver.Initial{
-		Roles:    slices.Concat(authz.DefaultRoles(), roles, []*rbacv1.ClusterRole{role}),
-		Bindings: slices.Concat(authz.DefaultBindings(), bindings, []*rbacv1.ClusterRoleBinding{binding}),
+		Defaults: defaults,
 		Services: []*corev1.Service{dnsService(DNSAddress(s.config.ServiceCIDR))},
 	})
 }
@@ -243,20 +247,21 @@ func (s *server) port() int32 { return int32(s.listener.Addr().(*net.TCPAddr).Po
 // nodePorts is the range of node ports, as upstream's.
 var nodePorts = [2]int32{30000, 32767}
 
-func (s *server) apiConfig() apiserver.Config {
+func (s *server) apiConfig(e *encryption) apiserver.Config {
 	return apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{s.config.ServiceCIDR}, NodePorts: nodePorts,
 		AdvertiseAddress: s.address, AdvertisePort: s.port(),
+		Beyond: map[string]http.Handler{encryptionPath: e},
 	}
 }
 
-func (s *server) apiDeps(st *etcd.Store) apiserver.Deps {
+func (s *server) apiDeps(st store.Store) apiserver.Deps {
 	issuer := "https://kubernetes.default.svc." + s.config.Domain
 	pool := pki.Pool(s.id.authority)
 	return apiserver.Deps{
 		Store: st,
 		Tokens: &authn.ServiceAccountTokens{
-			Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, KeyID: "1", Algorithm: jose.ES256, Now: time.Now,
+			Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, Algorithm: jose.ES256, Now: time.Now,
 		},
 		ClientCAs:     func() *x509.CertPool { return pool },
 		NodeTransport: &http.Transport{TLSClientConfig: s.id.clientTLS(s.id.toNodes)},

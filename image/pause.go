@@ -10,16 +10,27 @@ import (
 // Pause is the reference of the image that every sandbox runs.
 const Pause = "skiff.local/pause:1"
 
-// PauseArchive returns an archive with the pause image for amd64 and arm64.
-// Its program holds the sandbox's namespaces, reaps what is reparented to it
-// when a pod shares its process namespace, and ends on SIGINT and SIGTERM. It
-// is about 100 bytes of machine code, so it is written here and needs no compiler.
+// PauseArchive returns an archive with the pause image.
 func PauseArchive() ([]byte, error) {
+	img, err := PauseImage()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = WriteArchive(&b, img)
+	return b.Bytes(), err
+}
+
+// PauseImage is the pause image for amd64 and arm64. Its program holds the
+// sandbox's namespaces, reaps what is reparented to it when a pod shares its
+// process namespace, and ends on SIGINT and SIGTERM. It is about 100 bytes of
+// machine code, so it is written here and needs no compiler.
+func PauseImage() (Image, error) {
 	var variants []Variant
 	for _, arch := range []string{"amd64", "arm64"} {
 		layer, err := NewLayer([]File{{Path: "pause", Mode: 0o755, Data: pauseProgram(arch)}})
 		if err != nil {
-			return nil, err
+			return Image{}, err
 		}
 		variants = append(variants, Variant{
 			Arch:   arch,
@@ -27,9 +38,7 @@ func PauseArchive() ([]byte, error) {
 			Layers: []Layer{layer},
 		})
 	}
-	var b bytes.Buffer
-	err := WriteArchive(&b, Image{Pause, variants})
-	return b.Bytes(), err
+	return Image{Pause, variants}, nil
 }
 
 // pauseProgram is a static ELF executable of one read-only segment.

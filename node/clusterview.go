@@ -35,31 +35,14 @@ func (c clusterView) Services(namespace string) []*corev1.Service {
 // refersTo reports whether a pod's volumes or environment name a ConfigMap or
 // Secret; "" asks for none.
 func refersTo(pod *corev1.Pod, configMap, secret string) bool {
-	is := func(want, name string) bool { return want != "" && want == name }
-	for i := range pod.Spec.Volumes {
-		v := &pod.Spec.Volumes[i]
-		if v.ConfigMap != nil && is(configMap, v.ConfigMap.Name) || v.Secret != nil && is(secret, v.Secret.SecretName) {
+	for name := range resource.PodConfigMaps(pod) {
+		if name == configMap {
 			return true
 		}
-		if v.Projected == nil {
-			continue
-		}
-		for _, s := range v.Projected.Sources {
-			if s.ConfigMap != nil && is(configMap, s.ConfigMap.Name) || s.Secret != nil && is(secret, s.Secret.Name) {
-				return true
-			}
-		}
 	}
-	for _, c := range everyContainer(pod) {
-		for _, e := range c.EnvFrom {
-			if e.ConfigMapRef != nil && is(configMap, e.ConfigMapRef.Name) || e.SecretRef != nil && is(secret, e.SecretRef.Name) {
-				return true
-			}
-		}
-		for _, e := range c.Env {
-			if f := e.ValueFrom; f != nil && (f.ConfigMapKeyRef != nil && is(configMap, f.ConfigMapKeyRef.Name) || f.SecretKeyRef != nil && is(secret, f.SecretKeyRef.Name)) {
-				return true
-			}
+	for name := range resource.PodSecrets(pod) {
+		if name == secret {
+			return true
 		}
 	}
 	return false

@@ -23,7 +23,7 @@ func erase[T Object](k Kind[T]) *Info {
 		Namespaced:    k.Namespaced,
 		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
 		TTL:           k.TTL,
-		HasStatus:     k.Status != nil,
+		Sealed:        k.Sealed,
 		HasGeneration: k.Spec != nil,
 		New:           func() Object { return reflect.New(elem).Interface().(Object) },
 		Name:          k.Name,
@@ -32,6 +32,7 @@ func erase[T Object](k Kind[T]) *Info {
 		info.Singular = strings.ToLower(k.Kind)
 	}
 	eraseFuncs(info, k)
+	eraseSubresources(info, k)
 	eraseLookups(info, k)
 	return info
 }
@@ -63,19 +64,6 @@ func eraseFuncs[T Object](info *Info, k Kind[T]) {
 	}
 	if k.Spec != nil {
 		info.Spec = func(o Object) any { return k.Spec(o.(T)) }
-	}
-	if k.Status != nil {
-		info.CopyStatus = func(to, from Object) { k.Status(to.(T), from.(T)) }
-		info.WithSubresources = append(info.WithSubresources, "status")
-	}
-	if s := k.Scale; s != nil {
-		info.Scale = &Scale[Object]{
-			Spec:     func(o Object) int32 { return s.Spec(o.(T)) },
-			SetSpec:  func(o Object, n int32) { s.SetSpec(o.(T), n) },
-			Status:   func(o Object) int32 { return s.Status(o.(T)) },
-			Selector: func(o Object) string { return s.Selector(o.(T)) },
-		}
-		info.WithSubresources = append(info.WithSubresources, "scale")
 	}
 }
 

@@ -76,14 +76,10 @@ func answer(t *testing.T, title, input string) string {
 		old = obj
 		_, obj = decode(t, second)
 		req.Verb, req.Subresource = resource.Update, sub
-		switch {
-		case info.CopyStatus == nil:
-		case sub == "":
+		if part := info.Subresource(sub); part != nil && part.Own() {
+			part.Take(obj, old)
+		} else if info.CopyStatus != nil {
 			info.CopyStatus(obj, old.DeepCopyObject().(resource.Object))
-		case sub == "status":
-			next := old.DeepCopyObject().(resource.Object)
-			info.CopyStatus(next, obj)
-			obj = next
 		}
 	}
 	return result(info, req, obj, old)

@@ -56,6 +56,8 @@ type Kind[T Object] struct {
 	// TTL is how long an object lives in the store after its last write; 0 is
 	// for ever.
 	TTL time.Duration
+	// Sealed kinds are encrypted in the store.
+	Sealed bool
 
 	// Name checks metadata.name and generateName's prefix; see package
 	// k8s.io/apimachinery/pkg/api/validation. DNS subdomain if nil.
@@ -86,6 +88,10 @@ type Kind[T Object] struct {
 	Status func(to, from T)
 	// Scale is the subresource "scale"; nil for none.
 	Scale *Scale[T]
+	// Parts are further subresources that speak this kind.
+	Parts []Part[T]
+	// Attached are subresources that speak other kinds.
+	Attached []Attached
 
 	Columns []Column[T]
 	// Fields are the selectable fields beside metadata.name and
@@ -162,31 +168,31 @@ type DeleteAction struct {
 // Info is a Kind with its type forgotten: what verbs, view and store use. A
 // custom resource is an Info made at run time.
 type Info struct {
-	GVK              schema.GroupVersionKind
-	GVR              schema.GroupVersionResource
-	Singular         string
-	Short            []string
-	Categories       []string
-	Deprecated       string
-	Namespaced       bool
-	Prefix           string // "/registry/pods/"
-	TTL              time.Duration
-	HasStatus        bool
-	HasGeneration    bool
-	Scale            *Scale[Object]
-	Columns          []Column[Object]
-	Fields           map[string]func(Object) string
-	Indexes          map[string]func(Object) []string
-	New              func() Object
-	Name             func(name string, prefix bool) []string
-	Default          func(Object)
-	Prepare          func(req Request, obj, old Object)
-	Validate         func(req Request, obj, old Object) field.ErrorList
-	Warn             func(obj, old Object) []string
-	Delete           func(req Request, obj Object, opts *metav1.DeleteOptions) DeleteAction
-	Spec             func(Object) any
-	CopyStatus       func(to, from Object)
-	WithSubresources []string // those that the generic verbs serve: "status", "scale"
+	GVK           schema.GroupVersionKind
+	GVR           schema.GroupVersionResource
+	Singular      string
+	Short         []string
+	Categories    []string
+	Deprecated    string
+	Namespaced    bool
+	Prefix        string // "/registry/pods/"
+	TTL           time.Duration
+	Sealed        bool
+	HasGeneration bool
+	Scale         *Scale[Object]
+	Columns       []Column[Object]
+	Fields        map[string]func(Object) string
+	Indexes       map[string]func(Object) []string
+	New           func() Object
+	Name          func(name string, prefix bool) []string
+	Default       func(Object)
+	Prepare       func(req Request, obj, old Object)
+	Validate      func(req Request, obj, old Object) field.ErrorList
+	Warn          func(obj, old Object) []string
+	Delete        func(req Request, obj Object, opts *metav1.DeleteOptions) DeleteAction
+	Spec          func(Object) any
+	CopyStatus    func(to, from Object)
+	Subresources  []Subresource // by name
 	// Served are the versions in which clients may speak of the kind. The first is
 	// the stored one, which GVK and GVR name too.
 	Served []*ServedInfo

@@ -22,6 +22,9 @@ var Namespaces = Define(Kind[*corev1.Namespace]{
 	Prepare: prepareNamespace,
 	Delete:  deleteNamespace,
 	Status:  func(to, from *corev1.Namespace) { to.Status = from.Status },
+	Parts: []Part[*corev1.Namespace]{{
+		Name: "finalize", Verbs: []string{"update"}, Copy: func(to, from *corev1.Namespace) { to.Spec = from.Spec },
+	}},
 	Columns: []Column[*corev1.Namespace]{
 		nameColumn[*corev1.Namespace](),
 		column("Status", "The status of the namespace", func(n *corev1.Namespace) any { return string(n.Status.Phase) }),

@@ -20,6 +20,7 @@ var Nodes = Define(Kind[*corev1.Node]{
 	Validate: validateNode,
 	Default:  defaultNode,
 	Status:   func(to, from *corev1.Node) { to.Status = from.Status },
+	Attached: []Attached{{Name: "proxy", Kind: coreKind("NodeProxyOptions"), Verbs: proxyVerbs, Paths: true}},
 	Columns:  nodeColumns,
 	Fields: map[string]func(*corev1.Node) string{
 		"spec.unschedulable": func(n *corev1.Node) string { return strconv.FormatBool(n.Spec.Unschedulable) },

@@ -20,6 +20,8 @@ var Pods = Define(Kind[*corev1.Pod]{
 	Delete:   deletePod,
 	Spec:     func(p *corev1.Pod) any { return &p.Spec },
 	Status:   func(to, from *corev1.Pod) { to.Status = from.Status },
+	Parts:    podParts,
+	Attached: podAttached,
 	Columns:  podColumns,
 	Fields:   podFields,
 	Indexes:  map[string]func(*corev1.Pod) []string{PodNodeIndex: podNode},

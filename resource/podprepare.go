@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,13 +14,8 @@ func preparePod(req Request, pod, old *corev1.Pod) {
 		preparePodCreate(req, pod)
 	case req.Subresource == "status":
 		preparePodStatus(pod, old)
-	case req.Subresource == "ephemeralcontainers":
-		added := pod.Spec.EphemeralContainers
-		pod.Spec = *old.Spec.DeepCopy()
-		pod.Spec.EphemeralContainers = added
+	case req.Subresource == "ephemeralcontainers", req.Subresource == "resize":
 		dropAlphaFields(&pod.Spec)
-	case req.Subresource == "resize":
-		preparePodResize(pod, old)
 	default:
 		// A client that does not know pod-level resources does not clear them.
 		if pod.Spec.Resources == nil && old.Spec.Resources != nil {
@@ -68,30 +62,6 @@ func preparePodStatus(pod, old *corev1.Pod) {
 		if c := PodCondition(old, s.Conditions[i].Type); c != nil {
 			setIfEmpty(&s.Conditions[i].ObservedGeneration, c.ObservedGeneration)
 		}
-	}
-}
-
-// preparePodResize takes resources and their policies from pod, and all else
-// from old. Containers that were added, removed or renamed stay so, for
-// validation to refuse.
-func preparePodResize(pod, old *corev1.Pod) {
-	sameName := func(a, b corev1.Container) bool { return a.Name == b.Name }
-	if !slices.EqualFunc(pod.Spec.Containers, old.Spec.Containers, sameName) ||
-		!slices.EqualFunc(pod.Spec.InitContainers, old.Spec.InitContainers, sameName) {
-		return
-	}
-	wished := pod.Spec
-	pod.Spec = *old.Spec.DeepCopy()
-	take := func(to, from []corev1.Container) {
-		for i := range to {
-			to[i].Resources, to[i].ResizePolicy = from[i].Resources, from[i].ResizePolicy
-		}
-	}
-	take(pod.Spec.Containers, wished.Containers)
-	take(pod.Spec.InitContainers, wished.InitContainers)
-	if wished.Resources != nil {
-		pod.Spec.Resources = wished.Resources
-		defaultPodLevel(&pod.Spec)
 	}
 }
 

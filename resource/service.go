@@ -20,6 +20,7 @@ var Services = Define(Kind[*corev1.Service]{
 	Prepare:  prepareService,
 	Columns:  serviceColumns,
 	Status:   func(to, from *corev1.Service) { to.Status = from.Status },
+	Attached: []Attached{{Name: "proxy", Kind: coreKind("ServiceProxyOptions"), Verbs: proxyVerbs, Paths: true}},
 	Fields: map[string]func(*corev1.Service) string{
 		"spec.clusterIP": func(s *corev1.Service) string { return s.Spec.ClusterIP },
 		"spec.type":      func(s *corev1.Service) string { return string(s.Spec.Type) },

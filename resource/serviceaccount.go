@@ -1,6 +1,9 @@
 package resource
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+)
 
 // ServiceAccounts is the kind ServiceAccount.
 var ServiceAccounts = Define(Kind[*corev1.ServiceAccount]{
@@ -12,5 +15,6 @@ var ServiceAccounts = Define(Kind[*corev1.ServiceAccount]{
 			sa.Secrets[i] = corev1.ObjectReference{Name: sa.Secrets[i].Name}
 		}
 	},
-	Columns: []Column[*corev1.ServiceAccount]{nameColumn[*corev1.ServiceAccount](), ageColumn[*corev1.ServiceAccount]()},
+	Attached: []Attached{{Name: "token", Kind: authenticationv1.SchemeGroupVersion.WithKind("TokenRequest"), Verbs: []string{"create"}}},
+	Columns:  []Column[*corev1.ServiceAccount]{nameColumn[*corev1.ServiceAccount](), ageColumn[*corev1.ServiceAccount]()},
 })

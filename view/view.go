@@ -129,6 +129,17 @@ func (v *View) Len(info *resource.Info) int {
 	return 0
 }
 
+// Same tells whether v and other hold the very same objects of the kinds, so
+// that what was made of one holds for the other.
+func (v *View) Same(other *View, kinds ...*resource.Info) bool {
+	for _, info := range kinds {
+		if v.tables[info.GR()] != other.tables[info.GR()] {
+			return false
+		}
+	}
+	return true
+}
+
 // Count returns how many entries of a kind Entries would yield, without visiting
 // them.
 func (v *View) Count(info *resource.Info, namespace string, from Key) int {

@@ -7,7 +7,6 @@ package watchcache
 import (
 	"cmp"
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -29,7 +28,7 @@ type Cache struct {
 	mu      sync.Mutex
 	logs    map[schema.GroupResource]*log
 	base    int64 // revision of the last Reset: no log reaches back beyond it
-	readers map[schema.GroupResource]map[*Reader]struct{}
+	readers map[schema.GroupResource]*audience
 	waiters map[chan struct{}]int64 // closed when the view reaches the revision
 }
 
@@ -39,7 +38,7 @@ func New(history int) *Cache {
 	c := &Cache{
 		history: cmp.Or(history, DefaultHistory),
 		logs:    map[schema.GroupResource]*log{},
-		readers: map[schema.GroupResource]map[*Reader]struct{}{},
+		readers: map[schema.GroupResource]*audience{},
 		waiters: map[chan struct{}]int64{},
 	}
 	c.current.Store(&view.View{})
@@ -57,10 +56,8 @@ func (c *Cache) Reset(v *view.View) {
 	c.base = v.Revision()
 	clear(c.logs)
 	c.publish(v)
-	for _, readers := range c.readers {
-		for r := range readers {
-			r.wake()
-		}
+	for _, a := range c.readers {
+		a.each(func(r *Reader) { r.wake() })
 	}
 }
 
@@ -92,10 +89,11 @@ func (c *Cache) Apply(updates []Update, revision int64) {
 	for i, change := range changes {
 		c.log(infos[i].GR()).append(change)
 	}
+	before := c.View().Revision()
 	c.publish(edit.View(revision))
 	for i := range changes {
-		for r := range c.readers[infos[i].GR()] {
-			r.wake()
+		if a := c.readers[infos[i].GR()]; a != nil {
+			a.concerned(infos[i], changes[i], func(r *Reader) { r.notice(before) })
 		}
 	}
 }
@@ -143,116 +141,3 @@ func (c *Cache) WaitFor(ctx context.Context, revision int64) (*view.View, error)
 		return nil, context.Cause(ctx)
 	}
 }
-
-// Reader is a position in the logs of some kinds. It belongs to one goroutine;
-// Close it when done.
-type Reader struct {
-	cache    *Cache
-	kinds    []schema.GroupResource
-	position int64
-	ready    chan struct{} // capacity 1: something may be new
-}
-
-// Read returns a reader of the changes after revision from, of the given kinds.
-func (c *Cache) Read(from int64, kinds ...*resource.Info) *Reader {
-	r := &Reader{cache: c, position: from, ready: make(chan struct{}, 1)}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, info := range kinds {
-		gr := info.GR()
-		r.kinds = append(r.kinds, gr)
-		if c.readers[gr] == nil {
-			c.readers[gr] = map[*Reader]struct{}{}
-		}
-		c.readers[gr][r] = struct{}{}
-	}
-	r.wake()
-	return r
-}
-
-func (r *Reader) wake() {
-	select {
-	case r.ready <- struct{}{}:
-	default:
-	}
-}
-
-// Ready is sent to when Poll may have something new.
-func (r *Reader) Ready() <-chan struct{} { return r.ready }
-
-// Poll returns the changes since the last call in revision order, without
-// waiting, and the view that they lead to. It returns ErrTooOld when the reader
-// has fallen behind the log.
-func (r *Reader) Poll() ([]Change, *view.View, error) {
-	c := r.cache
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	v := c.View()
-	if r.position < c.base {
-		return nil, v, ErrTooOld
-	}
-	var changes []Change
-	for _, gr := range r.kinds {
-		l := c.logs[gr]
-		if l == nil {
-			continue
-		}
-		part, err := l.after(r.position)
-		if err != nil {
-			return nil, v, err
-		}
-		if len(changes) == 0 {
-			changes = part
-		} else if len(part) > 0 {
-			changes = slices.Concat(changes, part)
-		}
-	}
-	if len(r.kinds) > 1 {
-		slices.SortStableFunc(changes, func(a, b Change) int { return cmp.Compare(a.Revision, b.Revision) })
-	}
-	r.position = max(r.position, v.Revision())
-	return changes, v, nil
-}
-
-// Next waits for changes and returns them with the view that they lead to.
-func (r *Reader) Next(ctx context.Context) ([]Change, *view.View, error) {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, nil, context.Cause(ctx)
-		case <-r.ready:
-		}
-		changes, v, err := r.Poll()
-		if err != nil || len(changes) > 0 {
-			return changes, v, err
-		}
-	}
-}
-
-// Close ends the reader.
-func (r *Reader) Close() {
-	r.cache.mu.Lock()
-	defer r.cache.mu.Unlock()
-	for _, gr := range r.kinds {
-		delete(r.cache.readers[gr], r)
-	}
-}
-
-// Behind tells whether changes after the reader's position are already gone.
-func (r *Reader) Behind() bool {
-	c := r.cache
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r.position < c.base {
-		return true
-	}
-	for _, gr := range r.kinds {
-		if l := c.logs[gr]; l != nil && r.position < l.dropped {
-			return true
-		}
-	}
-	return false
-}
-
-// Position is the revision up to which the reader has seen changes.
-func (r *Reader) Position() int64 { return r.position }

@@ -83,6 +83,7 @@ func pure(f func(v *view.View, a *Attributes) error) Check {
 
 var (
 	pods    = schema.GroupResource{Resource: "pods"}
+	claims  = schema.GroupResource{Resource: "persistentvolumeclaims"}
 	itself  = []string{""}
 	all     = []admissionv1.Operation{admissionv1.Create, admissionv1.Update, admissionv1.Delete, admissionv1.Connect}
 	writes  = []admissionv1.Operation{admissionv1.Create, admissionv1.Update}

@@ -110,7 +110,7 @@ func checkMirror(a *Attributes, pod *corev1.Pod) error {
 	if pod.Spec.ServiceAccountName != "" {
 		return a.Forbidden(errors.New("a mirror pod may not reference service accounts"))
 	}
-	if len(resource.PodSecrets(pod)) > 0 {
+	for range resource.PodSecrets(pod) {
 		return a.Forbidden(errors.New("a mirror pod may not reference secrets"))
 	}
 	for _, volume := range pod.Spec.Volumes {

@@ -16,14 +16,14 @@ type Config struct {
 func New(c Config) *Chain {
 	return &Chain{view: c.View, steps: []Step{
 		namespaceLifecycle(),
-		// LimitRanger
+		limitRanger(),
 		serviceAccount(c.Suffix),
 		// NodeRestriction
 		taintNodesByCondition(),
-		// PodSecurity
+		podSecurity(),
 		priority(),
 		defaultTolerationSeconds(),
-		// DefaultStorageClass
+		defaultStorageClass(),
 		// StorageObjectInUseProtection
 		// PersistentVolumeClaimResize
 		// RuntimeClass

@@ -39,16 +39,16 @@ type Cluster struct {
 type users struct{}
 
 // Authenticate implements authn.Token.
-func (users) Authenticate(_ context.Context, token string) (authn.User, error) {
+func (users) Authenticate(_ context.Context, token string, audiences []string) (authn.User, []string, error) {
 	name, groups, _ := strings.Cut(token, ":")
-	if len(token) > 200 {
-		return authn.User{}, authn.ErrUnauthorized
+	if len(token) > 200 || strings.Contains(name, ".") {
+		return authn.User{}, nil, authn.ErrUnknownToken
 	}
 	user := authn.User{Name: name, Groups: []string{authn.Authenticated}}
 	if groups != "" {
 		user.Groups = append(user.Groups, strings.Split(groups, ",")...)
 	}
-	return user, nil
+	return user, audiences, nil
 }
 
 // Admin is the token that may do anything.
@@ -67,7 +67,7 @@ func Start(t *testing.T) *Cluster {
 	}, apiserver.Deps{
 		Store: mem.New(mem.Options{}), TokenCheckers: []authn.Token{users{}},
 		Tokens: &authn.ServiceAccountTokens{
-			Issuer: "https://test", Audiences: []string{"https://test"}, Key: key, KeyID: "1", Algorithm: jose.ES256, Now: time.Now,
+			Issuer: "https://test", Audiences: []string{"https://test"}, Key: key, Algorithm: jose.ES256, Now: time.Now,
 		},
 		ClientCAs:     func() *x509.CertPool { return x509.NewCertPool() },
 		NodeTransport: &http.Transport{}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
@@ -81,7 +81,7 @@ func Start(t *testing.T) *Cluster {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- api.Feed(ctx) }()
-	if err := api.Bootstrap(ctx, apiserver.Initial{Roles: authz.DefaultRoles(), Bindings: authz.DefaultBindings()}); err != nil {
+	if err := api.Bootstrap(ctx, apiserver.Initial{Defaults: authz.UpstreamDefaults()}); err != nil {
 		t.Fatal(err)
 	}
 	api.SetReady()

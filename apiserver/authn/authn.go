@@ -5,13 +5,16 @@ package authn
 import (
 	"context"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
-	"net"
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+	"unicode/utf8"
+
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 )
 
 // User is who makes a request.
@@ -30,28 +33,53 @@ const (
 	Anonymous       = "system:anonymous"
 	ServiceAccounts = "system:serviceaccounts"
 	Nodes           = "system:nodes"
+
+	ServiceAccountPrefix = "system:serviceaccount:"
+	NodePrefix           = "system:node:"
+)
+
+// Keys of User.Extra, as upstream's.
+const (
+	extraPrefix     = "authentication.kubernetes.io/"
+	ExtraCredential = extraPrefix + "credential-id"
+	ExtraPodName    = extraPrefix + "pod-name"
+	ExtraPodUID     = extraPrefix + "pod-uid"
+	ExtraNodeName   = extraPrefix + "node-name"
+	ExtraNodeUID    = extraPrefix + "node-uid"
 )
 
 // In tells whether the user is in a group.
 func (u User) In(group string) bool { return slices.Contains(u.Groups, group) }
 
+// Node returns the name of the node that the user is; isNode may be true with
+// an empty name, which names no node.
+func (u User) Node() (name string, isNode bool) {
+	name, ok := strings.CutPrefix(u.Name, NodePrefix)
+	if !ok || !u.In(Nodes) {
+		return "", false
+	}
+	return name, true
+}
+
 // ServiceAccount returns the user that a service account's token stands for.
 func ServiceAccount(namespace, name, uid string) User {
 	return User{
-		Name:   "system:serviceaccount:" + namespace + ":" + name,
+		Name:   ServiceAccountPrefix + namespace + ":" + name,
 		UID:    uid,
 		Groups: []string{ServiceAccounts, ServiceAccounts + ":" + namespace, Authenticated},
 	}
 }
 
-// ErrUnauthorized says that credentials were given and are not valid. A request
+// ErrUnknownToken says that a token is of no kind that is known here. A request
 // without credentials is anonymous, which is no error.
-var ErrUnauthorized = errors.New("the credentials are not valid")
+var ErrUnknownToken = errors.New("invalid bearer token")
 
-// Token resolves a bearer token. It returns ErrUnauthorized (possibly wrapped)
-// for one that it does not accept.
+// Token resolves a bearer token.
 type Token interface {
-	Authenticate(ctx context.Context, token string) (User, error)
+	// Authenticate returns whom the token stands for, and those of the audiences
+	// that it is meant for. It returns ErrUnknownToken for a token of another kind,
+	// and other errors for one of its own that is not valid.
+	Authenticate(ctx context.Context, token string, audiences []string) (User, []string, error)
 }
 
 // Authenticator finds the user of a request.
@@ -60,87 +88,111 @@ type Authenticator struct {
 	// function so that authorities can be added while running.
 	ClientCAs func() *x509.CertPool
 	Tokens    []Token
+	// Audiences are the API server's own: tokens for others are not for it.
+	Audiences []string
 	Now       func() time.Time
 }
 
-// Authenticate returns the user of r.
+// Authenticate returns the user of r. What it read a token from, it removes: what
+// is behind the API server, such as a pod that it is a proxy for, must not see it.
 func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
+	var problem error
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		if user, ok := a.byConnection(r); ok {
+		user, err := a.byConnection(r)
+		if err == nil {
 			return user, nil
 		}
+		problem = err
 	}
-	header := r.Header.Get("Authorization")
-	scheme, token, _ := strings.Cut(header, " ")
-	token = strings.TrimSpace(token)
-	if strings.EqualFold(scheme, "Bearer") && token != "" {
-		for _, t := range a.Tokens {
-			user, err := t.Authenticate(r.Context(), token)
-			if err == nil {
-				return user, nil
-			}
-			if !errors.Is(err, ErrUnauthorized) {
-				return User{}, err
-			}
+	token := bearer(r.Header)
+	if token == "" {
+		fromSocket, err := bearerProtocol(r.Header)
+		if err != nil {
+			return User{}, err
 		}
-		return User{}, ErrUnauthorized
+		token = fromSocket
 	}
-	if header != "" || (r.TLS != nil && len(r.TLS.PeerCertificates) > 0) {
-		return User{}, ErrUnauthorized
+	if token != "" {
+		user, _, err := a.Token(r.Context(), token, a.Audiences)
+		if err != nil {
+			return User{}, err
+		}
+		r.Header.Del("Authorization")
+		return user, nil
+	}
+	if problem != nil {
+		return User{}, problem
 	}
 	return User{Name: Anonymous, Groups: []string{Unauthenticated}}, nil
 }
 
-// connection remembers whom a connection's certificate names: checking a chain
-// costs more than the rest of a small request.
-type connection struct {
-	mu    sync.Mutex
-	user  User
-	ok    bool
-	until time.Time
+// Token returns whom a bearer token stands for, and those of the audiences that
+// it is for.
+func (a *Authenticator) Token(ctx context.Context, token string, audiences []string) (User, []string, error) {
+	var problems []error
+	for _, t := range a.Tokens {
+		user, granted, err := t.Authenticate(ctx, token, audiences)
+		if err == nil {
+			if !user.In(Authenticated) && !user.In(Unauthenticated) && user.Name != Anonymous {
+				user.Groups = append(slices.Clip(user.Groups), Authenticated)
+			}
+			return user, granted, nil
+		}
+		if !errors.Is(err, ErrUnknownToken) {
+			problems = append(problems, err)
+		}
+	}
+	if len(problems) == 0 {
+		return User{}, nil, ErrUnknownToken
+	}
+	return User{}, nil, utilerrors.NewAggregate(problems)
 }
 
-type connectionKey struct{}
-
-// recheck is how long a connection's user is trusted without looking at the
-// certificate again.
-const recheck = time.Minute
-
-// WithConnection is for http.Server's ConnContext.
-func WithConnection(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, &connection{})
+// bearer returns the token of the Authorization header, or "". Other schemes are
+// none of ours, as upstream.
+func bearer(h http.Header) string {
+	scheme, rest, _ := strings.Cut(strings.TrimSpace(h.Get("Authorization")), " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	token, _, _ := strings.Cut(rest, " ")
+	return token
 }
 
-// byConnection is certificate, once a while for each connection.
-func (a *Authenticator) byConnection(r *http.Request) (User, bool) {
-	c, ok := r.Context().Value(connectionKey{}).(*connection)
-	if !ok {
-		return a.certificate(r.TLS.PeerCertificates)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := a.Now(); now.After(c.until) {
-		c.user, c.ok = a.certificate(r.TLS.PeerCertificates)
-		c.until = now.Add(recheck)
-	}
-	return c.user, c.ok
-}
+// protocolPrefix marks the WebSocket subprotocol that carries a token: browsers
+// cannot set headers.
+const protocolPrefix = "base64url.bearer.authorization.k8s.io."
 
-// certificate returns the user that a verified client certificate names: its
-// common name, in the groups of its organizations.
-func (a *Authenticator) certificate(chain []*x509.Certificate) (User, bool) {
-	intermediates := x509.NewCertPool()
-	for _, c := range chain[1:] {
-		intermediates.AddCert(c)
+// protocols is the header's name as http.Header has it.
+var protocols = textproto.CanonicalMIMEHeaderKey("Sec-WebSocket-Protocol")
+
+// bearerProtocol takes the token out of the subprotocols of a WebSocket request;
+// "" if there is none.
+func bearerProtocol(h http.Header) (string, error) {
+	if len(h[protocols]) == 0 || !strings.EqualFold(h.Get("Upgrade"), "websocket") {
+		return "", nil
 	}
-	leaf := chain[0]
-	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: a.ClientCAs(), Intermediates: intermediates, CurrentTime: a.Now(),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	if err != nil || leaf.Subject.CommonName == "" {
-		return User{}, false
+	var others, tokens []string
+	for protocol := range strings.SplitSeq(strings.Join(h[protocols], ","), ",") {
+		protocol = strings.TrimSpace(protocol)
+		if encoded, ok := strings.CutPrefix(protocol, protocolPrefix); ok {
+			tokens = append(tokens, encoded)
+		} else {
+			others = append(others, protocol)
+		}
 	}
-	groups := slices.Concat(leaf.Subject.Organization, []string{Authenticated})
-	return User{Name: leaf.Subject.CommonName, Groups: groups}, true
+	switch {
+	case len(tokens) == 0:
+		return "", nil
+	case len(tokens) > 1:
+		return "", errors.New("multiple base64.bearer.authorization tokens specified")
+	case len(others) == 0:
+		return "", errors.New("missing additional subprotocol")
+	}
+	token, err := base64.RawURLEncoding.DecodeString(tokens[0])
+	if err != nil || !utf8.Valid(token) {
+		return "", errors.New("invalid base64.bearer.authorization token encoding")
+	}
+	h.Set(protocols, strings.Join(others, ","))
+	return string(token), nil
 }

@@ -1,114 +1,168 @@
 package authz
 
 import (
+	_ "embed" // defaults.txt
+	"fmt"
+	"strings"
+
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/skiff-sh/skiff/apiserver/authn"
 )
 
-// bootstrapping marks the roles that come with the cluster.
-const bootstrapping = "kubernetes.io/bootstrapping"
+//go:embed defaults.txt
+var defaultsText string
+
+// Defaults are the roles and bindings that a cluster starts with.
+type Defaults struct {
+	ClusterRoles        []*rbacv1.ClusterRole
+	ClusterRoleBindings []*rbacv1.ClusterRoleBinding
+	Roles               []*rbacv1.Role
+	RoleBindings        []*rbacv1.RoleBinding
+}
+
+// UpstreamDefaults returns the roles and bindings of every cluster. The caller
+// owns the result.
+func UpstreamDefaults() *Defaults {
+	p := &defaultsParser{into: &Defaults{}}
+	for line := range strings.Lines(defaultsText) {
+		p.line(line)
+	}
+	return p.into
+}
+
+// ClusterRole returns the cluster role of a name, or nil.
+func (d *Defaults) ClusterRole(name string) *rbacv1.ClusterRole {
+	for _, r := range d.ClusterRoles {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// AddClusterRole adds a role of Skiff's own and binds it to subjects.
+func (d *Defaults) AddClusterRole(name string, rules []rbacv1.PolicyRule, subjects ...rbacv1.Subject) {
+	d.ClusterRoles = append(d.ClusterRoles, &rbacv1.ClusterRole{ObjectMeta: defaultMeta(name), Rules: rules})
+	d.ClusterRoleBindings = append(d.ClusterRoleBindings, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: defaultMeta(name), RoleRef: refTo("ClusterRole", name), Subjects: subjects,
+	})
+}
+
+// GroupSubject and UserSubject name whom a binding is for.
+func GroupSubject(name string) rbacv1.Subject {
+	return rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: name}
+}
+
+// UserSubject names a user in a binding.
+func UserSubject(name string) rbacv1.Subject {
+	return rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: name}
+}
+
+// The marks of roles and bindings that come with the cluster, as upstream sets
+// them.
+const (
+	bootstrapping = "kubernetes.io/bootstrapping"
+	AutoUpdate    = "rbac.authorization.kubernetes.io/autoupdate"
+)
 
 func defaultMeta(name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{
+	meta := metav1.ObjectMeta{
 		Name:        name,
 		Labels:      map[string]string{bootstrapping: "rbac-defaults"},
-		Annotations: map[string]string{"rbac.authorization.kubernetes.io/autoupdate": "true"},
+		Annotations: map[string]string{AutoUpdate: "true"},
+	}
+	if namespace, own, ok := strings.Cut(name, "/"); ok {
+		meta.Namespace, meta.Name = namespace, own
+	}
+	return meta
+}
+
+func refTo(kind, name string) rbacv1.RoleRef {
+	return rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: name}
+}
+
+// defaultsParser reads defaults.txt. The file is part of the program, so what
+// is wrong in it is a bug.
+type defaultsParser struct {
+	into     *Defaults
+	rules    *[]rbacv1.PolicyRule // of the role that is being read
+	subjects *[]rbacv1.Subject    // of the binding that is being read
+}
+
+func (p *defaultsParser) line(line string) {
+	words := strings.Fields(line)
+	switch {
+	case len(words) == 0 || words[0] == "#":
+	case line[0] != ' ':
+		p.begin(words)
+	case p.subjects != nil:
+		*p.subjects = append(*p.subjects, parseSubject(words[0], words[1]))
+	case words[0] == "aggregate":
+		p.aggregate(words[1])
+	default:
+		*p.rules = append(*p.rules, parseRule(words))
 	}
 }
 
-var (
-	everything = []string{"*"}
-	reading    = []string{"get", "list", "watch"}
-	writing    = []string{"create", "delete", "deletecollection", "patch", "update"}
-	core       = []string{""}
-	apps       = []string{"apps"}
-)
-
-func rule(groups, verbs []string, resources ...string) rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: groups, Verbs: verbs, Resources: resources}
-}
-
-// DefaultRole is a role that comes with the cluster.
-func DefaultRole(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
-	return &rbacv1.ClusterRole{ObjectMeta: defaultMeta(name), Rules: rules}
-}
-
-// DefaultBinding binds the role of its own name to subjects.
-func DefaultBinding(name string, subjects ...rbacv1.Subject) *rbacv1.ClusterRoleBinding {
-	return &rbacv1.ClusterRoleBinding{
-		ObjectMeta: defaultMeta(name),
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
-		Subjects:   subjects,
-	}
-}
-
-// DefaultRoles are the roles that every cluster has, as upstream names them.
-func DefaultRoles() []*rbacv1.ClusterRole {
-	public := []string{"/healthz", "/livez", "/readyz", "/version", "/version/"}
-	discovery := append([]string{"/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"}, public...)
-	role := DefaultRole
-	view := []rbacv1.PolicyRule{
-		rule(core, reading, "configmaps", "endpoints", "pods", "pods/log", "pods/status", "serviceaccounts", "services",
-			"services/status", "events", "namespaces", "namespaces/status"),
-		rule(apps, reading, "deployments", "deployments/scale", "deployments/status", "replicasets", "replicasets/scale", "replicasets/status"),
-		rule([]string{"discovery.k8s.io"}, reading, "endpointslices"),
-	}
-	edit := append([]rbacv1.PolicyRule{
-		rule(core, reading, "secrets", "pods/attach", "pods/exec", "pods/portforward"),
-		rule(core, writing, "pods", "pods/attach", "pods/exec", "pods/portforward", "configmaps", "events", "secrets", "serviceaccounts", "services", "endpoints"),
-		rule(core, []string{"create"}, "pods/eviction", "serviceaccounts/token"),
-		rule(core, []string{"impersonate"}, "serviceaccounts"),
-		rule(apps, writing, "deployments", "deployments/rollback", "deployments/scale", "replicasets", "replicasets/scale"),
-	}, view...)
-	admin := append([]rbacv1.PolicyRule{
-		rule([]string{rbacv1.GroupName}, append(reading, writing...), "roles", "rolebindings"),
-		rule([]string{"authorization.k8s.io"}, []string{"create"}, "localsubjectaccessreviews"),
-	}, edit...)
-	return []*rbacv1.ClusterRole{
-		role("cluster-admin", rule(everything, everything, "*"), rbacv1.PolicyRule{NonResourceURLs: everything, Verbs: everything}),
-		role("system:discovery", rbacv1.PolicyRule{NonResourceURLs: discovery, Verbs: []string{"get"}}),
-		role("system:public-info-viewer", rbacv1.PolicyRule{NonResourceURLs: public, Verbs: []string{"get"}}),
-		role("system:basic-user",
-			rule([]string{"authorization.k8s.io"}, []string{"create"}, "selfsubjectaccessreviews", "selfsubjectrulesreviews"),
-			rule([]string{"authentication.k8s.io"}, []string{"create"}, "selfsubjectreviews")),
-		role("admin", admin...),
-		role("edit", edit...),
-		role("view", view...),
-		role("system:node", nodeRules()...),
-	}
-}
-
-// nodeRules are what a node agent needs, its service proxy and DNS included.
-func nodeRules() []rbacv1.PolicyRule {
-	return []rbacv1.PolicyRule{
-		rule(core, reading, "pods", "services", "configmaps", "secrets", "serviceaccounts", "nodes", "namespaces"),
-		rule([]string{"discovery.k8s.io"}, reading, "endpointslices"),
-		rule(core, []string{"create", "update", "patch"}, "nodes", "nodes/status", "events"),
-		rule(core, []string{"update", "patch"}, "pods/status"),
-		rule(core, []string{"delete"}, "pods"),
-		rule(core, []string{"create"}, "serviceaccounts/token"),
-		rule([]string{"coordination.k8s.io"}, []string{"create", "get", "update", "patch", "delete"}, "leases"),
-		rule([]string{"authentication.k8s.io"}, []string{"create"}, "tokenreviews"),
-		rule([]string{"authorization.k8s.io"}, []string{"create"}, "subjectaccessreviews"),
-	}
-}
-
-// DefaultBindings bind the default roles.
-func DefaultBindings() []*rbacv1.ClusterRoleBinding {
-	binding := func(role string, groups ...string) *rbacv1.ClusterRoleBinding {
-		b := DefaultBinding(role)
-		for _, g := range groups {
-			b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: g})
+func (p *defaultsParser) begin(words []string) {
+	d, meta := p.into, defaultMeta(words[1])
+	p.rules, p.subjects = nil, nil
+	switch words[0] {
+	case "clusterrole":
+		role := &rbacv1.ClusterRole{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{}}
+		for _, label := range words[2:] {
+			key, value, _ := strings.Cut(label, "=")
+			role.Labels[key] = value
 		}
-		return b
+		d.ClusterRoles, p.rules = append(d.ClusterRoles, role), &role.Rules
+	case "role":
+		role := &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{}}
+		d.Roles, p.rules = append(d.Roles, role), &role.Rules
+	case "clusterrolebinding":
+		binding := &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: refTo("ClusterRole", words[2])}
+		d.ClusterRoleBindings, p.subjects = append(d.ClusterRoleBindings, binding), &binding.Subjects
+	case "rolebinding":
+		binding := &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: refTo("Role", words[2])}
+		d.RoleBindings, p.subjects = append(d.RoleBindings, binding), &binding.Subjects
+	default:
+		panic(fmt.Sprintf("defaults.txt: %q", words))
 	}
-	return []*rbacv1.ClusterRoleBinding{
-		binding("cluster-admin", authn.Masters),
-		binding("system:discovery", authn.Authenticated),
-		binding("system:basic-user", authn.Authenticated),
-		binding("system:public-info-viewer", authn.Authenticated, authn.Unauthenticated),
-		binding("system:node", authn.Nodes),
+}
+
+// aggregate makes the role that is being read the sum of the roles with a label.
+func (p *defaultsParser) aggregate(label string) {
+	role := p.into.ClusterRoles[len(p.into.ClusterRoles)-1]
+	key, value, _ := strings.Cut(label, "=")
+	role.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{key: value}}}}
+	role.Rules = nil
+}
+
+func parseRule(words []string) rbacv1.PolicyRule {
+	rule := rbacv1.PolicyRule{Verbs: strings.Split(words[0], ",")}
+	if words[1] == "url" {
+		rule.NonResourceURLs = strings.Split(words[2], ",")
+		return rule
 	}
+	rule.APIGroups = strings.Split(words[1], ",")
+	for i, group := range rule.APIGroups {
+		if group == "core" {
+			rule.APIGroups[i] = ""
+		}
+	}
+	rule.Resources = strings.Split(words[2], ",")
+	if len(words) > 3 {
+		rule.ResourceNames = strings.Split(words[3], ",")
+	}
+	return rule
+}
+
+func parseSubject(kind, name string) rbacv1.Subject {
+	switch kind {
+	case "user":
+		return UserSubject(name)
+	case "group":
+		return GroupSubject(name)
+	}
+	namespace, own, _ := strings.Cut(name, "/")
+	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: own}
 }

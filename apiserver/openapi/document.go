@@ -167,7 +167,7 @@ func describe(paths object, info *resource.ServedInfo, ref object, v3 bool) {
 		"get":        operation(info, "get", ref, v3), "put": operation(info, "update", ref, v3),
 		"patch": operation(info, "patch", ref, v3), "delete": operation(info, "delete", ref, v3),
 	}
-	if info.Info.HasStatus {
+	if info.Info.CopyStatus != nil {
 		paths[one+"/status"] = object{
 			"parameters": named,
 			"get":        operation(info, "get", ref, v3), "put": operation(info, "update", ref, v3), "patch": operation(info, "patch", ref, v3),

@@ -11,18 +11,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/skiff-sh/skiff/test/netspace"
 )
 
 var (
@@ -39,9 +38,6 @@ func absolute(file string) string {
 	return path
 }
 
-// inside is set in the process that runs in the namespace.
-const inside = "SKIFF_TEST_INSIDE"
-
 func TestMain(m *testing.M) {
 	if os.Geteuid() != 0 {
 		fmt.Println("skipped: containers need root")
@@ -51,61 +47,18 @@ func TestMain(m *testing.M) {
 		fmt.Println("skipped: bin/skiff is not built; run \"make build images\"")
 		os.Exit(0)
 	}
-	if os.Getenv(inside) == "" {
-		os.Exit(enter())
+	if !netspace.Inside() {
+		status, err := netspace.Enter()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(status)
 	}
-	if err := wire(); err != nil {
+	if err := netspace.Wire(); err != nil {
 		fmt.Fprintln(os.Stderr, "set up the network namespace:", err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
-}
-
-// enter runs this program again, in a network namespace of its own.
-func enter() int {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), inside+"=yes")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return cmd.ProcessState.ExitCode()
-}
-
-// wire gives the namespace what a machine has: loopback, and a link with an
-// address and a way out. Nothing is at its other end.
-func wire() error {
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		return err
-	}
-	if err := netlink.LinkSetUp(lo); err != nil {
-		return err
-	}
-	link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}}
-	if err := netlink.LinkAdd(link); err != nil {
-		return err
-	}
-	// No address that comes a while later by itself: tests compare addresses.
-	const none = 1
-	if err := netlink.LinkSetIP6AddrGenMode(link, none); err != nil {
-		return err
-	}
-	address, err := netlink.ParseAddr("172.31.77.2/24")
-	if err != nil {
-		return err
-	}
-	if err := netlink.AddrAdd(link, address); err != nil {
-		return err
-	}
-	if err := netlink.LinkSetUp(link); err != nil {
-		return err
-	}
-	return netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.IPv4(172, 31, 77, 1)})
 }
 
 // patience is how long anything may take. On an idle machine nothing takes a
