@@ -5,7 +5,7 @@ BIN     := bin
 RUNTIME := $(BIN)/runtime
 LDFLAGS := -s -w
 
-.PHONY: all build runtime images up down test lint bench conformance fuzz clean
+.PHONY: all build runtime images up down test lint bench conformance differential fuzz clean
 
 all: build
 
@@ -44,6 +44,10 @@ lint:
 # Start, memory, requests and pods beside their physical limits; PEERS=1 adds upstream.
 bench: build images
 	@cd bench && $(GO) run . $(if $(PEERS),-peers)
+
+# Upstream's API server beside Skiff's: where do their answers differ?
+differential:
+	@cd test/differential && $(GO) run . -seeds $(or $(SEEDS),1..20) -kind '$(KIND)' -verb '$(VERB)' -case '$(CASE)' -ignore '$(IGNORE)'
 
 # Upstream's conformance suite: FOCUS and SKIP are regular expressions, PROCS the
 # tests at once. The first time builds for half an hour.

@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -54,6 +56,13 @@ func (c *call) options(op admissionv1.Operation) runtime.Object {
 		return &metav1.UpdateOptions{TypeMeta: kind("UpdateOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
 	}
 	return nil
+}
+
+// maySigner says what a user may do to signers of certificates.
+func (s *Server) maySigner(user authn.User, verb, signer string) bool {
+	return s.authz.Allowed(s.View(), &authz.Attributes{
+		User: user, Verb: verb, Group: "certificates.k8s.io", Version: "*", Resource: "signers", Name: signer,
+	}).Allowed
 }
 
 // admitDelete runs all of admission on the deletion of an object.

@@ -7,7 +7,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -41,6 +43,12 @@ func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
 	if err := s.ensureDefaults(ctx, c, initial.Defaults); err != nil {
 		return err
 	}
+	if err := s.ensureFlowControl(ctx, c); err != nil {
+		return err
+	}
+	if err := s.ensureServiceCIDR(ctx, c); err != nil {
+		return err
+	}
 	if err := s.ensureOwnService(ctx, c); err != nil {
 		return err
 	}
@@ -48,6 +56,29 @@ func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
 		if err := ensure(ctx, c, resource.Services, service); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// ensureServiceCIDR shows where the addresses of services come from (KEP-1880).
+func (s *Server) ensureServiceCIDR(ctx context.Context, c client.Client) error {
+	ranges := &networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}}
+	for _, cidr := range s.config.ServiceCIDRs {
+		ranges.Spec.CIDRs = append(ranges.Spec.CIDRs, cidr.String())
+	}
+	if err := ensure(ctx, c, resource.ServiceCIDRs, ranges); err != nil {
+		return err
+	}
+	have, ok := view.Get(s.View(), resource.ServiceCIDRs, "", ranges.Name)
+	if !ok || meta.IsStatusConditionTrue(have.Status.Conditions, networkingv1.ServiceCIDRConditionReady) {
+		return nil
+	}
+	next := have.DeepCopy()
+	meta.SetStatusCondition(&next.Status.Conditions, metav1.Condition{
+		Type: networkingv1.ServiceCIDRConditionReady, Status: metav1.ConditionTrue, Message: "Kubernetes default Service CIDR is ready",
+	})
+	if _, err := c.Do(ctx, client.UpdateStatus(resource.ServiceCIDRs, next)); err != nil {
+		return fmt.Errorf("update ServiceCIDR %s: %w", next.Name, err)
 	}
 	return nil
 }

@@ -3,15 +3,19 @@ package apiserver
 import (
 	"context"
 	"fmt"
-	"net/url"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/resource"
 )
@@ -31,16 +35,21 @@ type call struct {
 	now     time.Time
 
 	dryRun          bool
-	fieldManager    string
+	fieldManager    string // as asked for; see manager
+	userAgent       string
+	force           *bool  // of server-side apply
 	fieldValidation string // Strict, Warn or Ignore
 	cause           string
 	warnings        []string
+	// mayCreate lets a mutation make the object; created says that it has.
+	mayCreate, created bool
 }
 
 // request is what the kind's functions are told.
 func (c *call) request(verb resource.Verb) resource.Request {
 	return resource.Request{
 		Verb: verb, Subresource: c.target.subresource, Version: c.version.GVK.GroupVersion(), Now: metav1.NewTime(c.now), DryRun: c.dryRun,
+		User: resource.User(c.user),
 	}
 }
 
@@ -52,23 +61,31 @@ func (c *call) warn(messages ...string) {
 	}
 }
 
-// readOptions reads the query parameters that all writing verbs share.
-func (c *call) readOptions(q url.Values) error {
-	c.fieldManager = q.Get("fieldManager")
-	c.fieldValidation = q.Get("fieldValidation")
+// readOptions reads and checks the query parameters that all writing verbs
+// share.
+func (c *call) readOptions(r *http.Request) error {
+	q := r.URL.Query()
+	c.userAgent = r.UserAgent()
+	c.fieldManager, c.fieldValidation = q.Get("fieldManager"), q.Get("fieldValidation")
+	c.dryRun = len(q["dryRun"]) > 0
+	if values, ok := q["force"]; ok {
+		force := values[0] != "0" && !strings.EqualFold(values[0], "false")
+		c.force = &force
+	}
 	var errs field.ErrorList
-	if !slices.Contains([]string{"", metav1.FieldValidationStrict, metav1.FieldValidationWarn, metav1.FieldValidationIgnore}, c.fieldValidation) {
-		errs = append(errs, field.NotSupported(field.NewPath("fieldValidation"), c.fieldValidation,
-			[]string{metav1.FieldValidationIgnore, metav1.FieldValidationStrict, metav1.FieldValidationWarn}))
+	switch c.verb {
+	case "create":
+		errs = validation.ValidateCreateOptions(&metav1.CreateOptions{
+			DryRun: q["dryRun"], FieldManager: c.fieldManager, FieldValidation: c.fieldValidation})
+	case "update":
+		errs = validation.ValidateUpdateOptions(&metav1.UpdateOptions{
+			DryRun: q["dryRun"], FieldManager: c.fieldManager, FieldValidation: c.fieldValidation})
+	case "patch":
+		errs = validation.ValidatePatchOptions(&metav1.PatchOptions{
+			DryRun: q["dryRun"], FieldManager: c.fieldManager, FieldValidation: c.fieldValidation, Force: c.force}, patchTypeOf(r))
 	}
 	if c.fieldValidation == "" {
 		c.fieldValidation = metav1.FieldValidationWarn
-	}
-	for _, value := range q["dryRun"] {
-		if value != metav1.DryRunAll {
-			errs = append(errs, field.NotSupported(field.NewPath("dryRun"), value, []string{metav1.DryRunAll}))
-		}
-		c.dryRun = true
 	}
 	if len(errs) > 0 {
 		return apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind(optionsKind(c.verb)).GroupKind(), "", errs)
@@ -76,11 +93,57 @@ func (c *call) readOptions(q url.Values) error {
 	return nil
 }
 
-func optionsKind(verb string) string {
-	if verb == "" {
-		return "Options"
+func optionsKind(verb string) string { return strings.ToUpper(verb[:1]) + verb[1:] + "Options" }
+
+// write says who writes, for the managed fields.
+func (c *call) write() apply.Write {
+	return apply.Write{
+		Kind: c.info, Version: c.version.GVK.GroupVersion(), Subresource: c.target.subresource, Manager: c.manager(), Now: c.now,
 	}
-	return strings.ToUpper(verb[:1]) + verb[1:] + "Options"
+}
+
+// manager is the name under which the writer owns fields: the one it gave, or
+// the start of its user agent.
+func (c *call) manager() string {
+	if c.fieldManager != "" {
+		return c.fieldManager
+	}
+	agent, _, _ := strings.Cut(c.userAgent, "/")
+	var name []byte
+	for _, r := range agent {
+		if !unicode.IsPrint(r) {
+			continue
+		}
+		if len(name)+utf8.RuneLen(r) > validation.FieldManagerMaxLength {
+			break
+		}
+		name = utf8.AppendRune(name, r)
+	}
+	if len(name) == 0 {
+		return "unknown"
+	}
+	return string(name)
+}
+
+// componentManager is the name under which a component in this process owns
+// fields: upstream's program of that role.
+func componentManager(user string) string {
+	name := strings.TrimPrefix(user, "system:")
+	if strings.HasPrefix(name, "node:") {
+		return "kubelet"
+	}
+	if name == "apiserver" {
+		return "kube-apiserver"
+	}
+	return name
+}
+
+// successCode is the status of a write that may have created.
+func (c *call) successCode() int {
+	if c.created {
+		return http.StatusCreated
+	}
+	return http.StatusOK
 }
 
 // invalid returns the error for a query parameter that cannot be read.

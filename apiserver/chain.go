@@ -77,7 +77,7 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 	}
 	c.info, c.version, c.now = version.Info, version, s.deps.Now()
 	c.part = c.info.Subresource(c.target.subresource)
-	if err := c.readOptions(r.URL.Query()); err != nil {
+	if err := c.readOptions(r); err != nil {
 		writeError(w, r, err)
 		return
 	}

@@ -3,9 +3,12 @@ package apiserver
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	admissionv1 "k8s.io/api/admission/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,9 +16,14 @@ import (
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
+	"github.com/skiff-sh/skiff/view"
 )
 
 func (s *Server) serveCreate(w http.ResponseWriter, r *http.Request, c *call) error {
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
 	obj, err := c.readObject(r)
 	if err != nil {
 		return err
@@ -24,69 +32,97 @@ func (s *Server) serveCreate(w http.ResponseWriter, r *http.Request, c *call) er
 	if err != nil {
 		return err
 	}
-	return c.writeObject(w, r, http.StatusCreated, created)
+	return s.writeResult(w, c, f, http.StatusCreated, created)
 }
 
-// create defaults, admits, validates and stores obj, which it takes over.
+// create stores obj, which it takes over, as a new object.
 func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 	if err := c.takePlace(obj); err != nil {
 		return nil, err
 	}
-	meta := metaOf(obj)
-	if meta.ResourceVersion != "" {
-		return nil, apierrors.NewBadRequest("resourceVersion should not be set on objects to be created")
-	}
-	meta.UID = types.UID(uuid.NewString())
-	meta.CreationTimestamp = metav1.NewTime(c.now.Truncate(1e9))
-	meta.DeletionTimestamp, meta.DeletionGracePeriodSeconds = nil, nil
-	meta.SelfLink, meta.Generation = "", 0
-	if c.info.HasGeneration {
-		meta.Generation = 1
-	}
-	if c.info.CopyStatus != nil {
-		c.info.CopyStatus(obj, c.info.New())
-	}
-	if c.info.Default != nil {
-		c.info.Default(obj)
-	}
-	attributes := c.attributes(admissionv1.Create, obj, nil)
-	if err := s.admission.Mutate(c.ctx, attributes); err != nil {
-		return nil, err
-	}
-	if meta.Name == "" && meta.GenerateName != "" {
-		meta.Name = generateName(meta.GenerateName)
-	}
-	if err := s.confirmGrant(c, obj, nil); err != nil {
-		return nil, err
-	}
-	release, err := s.allocate(c, obj, nil)
+	c.defaultNew(obj)
+	s.owners.Update(c.write(), c.info.New(), obj)
+	result, err := s.prepareCreate(c, obj)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	if c.info.Prepare != nil {
-		c.info.Prepare(c.request(resource.Create), obj, nil)
-	}
-	if err := c.validate(resource.Create, obj, nil); err != nil {
-		return nil, err
-	}
-	if err := s.admission.Validate(c.ctx, attributes); err != nil {
-		return nil, err
+	defer result.release()
+	if obj.GetResourceVersion() != "" {
+		return nil, plainError("resourceVersion should not be set on objects to be created")
 	}
 	if err := s.store(c, obj, 0); err != nil {
 		var conflict *store.ConflictError
 		if errors.As(err, &conflict) {
-			return nil, c.alreadyExists(meta)
+			return nil, s.alreadyExists(c, obj)
 		}
 		return nil, s.storeError(c, err)
 	}
 	return obj, nil
 }
 
-func (c *call) alreadyExists(meta *metav1.ObjectMeta) error {
-	err := apierrors.NewAlreadyExists(c.info.GR(), meta.Name)
-	if meta.GenerateName != "" {
-		return apierrors.NewGenerateNameConflict(c.info.GR(), meta.Name, 1)
+// defaultNew clears what only the system sets, and fills in what was left out.
+func (c *call) defaultNew(obj resource.Object) {
+	wipeSystemFields(metaOf(obj))
+	c.dropDoubleOwners(obj, false)
+	if c.info.CopyStatus != nil {
+		c.info.CopyStatus(obj, c.info.New())
+	}
+	if c.info.Default != nil {
+		c.info.Default(obj)
+	}
+}
+
+func wipeSystemFields(meta *metav1.ObjectMeta) {
+	meta.UID, meta.CreationTimestamp, meta.SelfLink = "", metav1.Time{}, ""
+	meta.DeletionTimestamp, meta.DeletionGracePeriodSeconds = nil, nil
+}
+
+// prepareCreate admits and validates a new object, defaults and managed fields
+// set. What it has reserved is free again after the change's release.
+func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
+	a := c.attributes(admissionv1.Create, obj, nil)
+	if err := s.admission.Mutate(c.ctx, a); err != nil {
+		return change{}, err
+	}
+	if err := s.confirmGrant(c, obj, nil); err != nil {
+		return change{}, err
+	}
+	c.dropDoubleOwners(obj, true)
+	meta := metaOf(obj)
+	if meta.Name == "" && meta.GenerateName != "" {
+		meta.Name = s.freeName(c, meta)
+	}
+	meta.UID = types.UID(uuid.NewString())
+	meta.CreationTimestamp = metav1.NewTime(c.now.Truncate(1e9))
+	meta.Generation = 0
+	if c.info.HasGeneration {
+		meta.Generation = 1
+	}
+	release, err := s.allocate(c, obj, nil)
+	if err != nil {
+		return change{}, err
+	}
+	if c.info.Prepare != nil {
+		c.info.Prepare(c.request(resource.Create), obj, nil)
+	}
+	if err := c.validate(resource.Create, obj, nil); err != nil {
+		release()
+		return change{}, err
+	}
+	if err := s.admission.Validate(c.ctx, a); err != nil {
+		release()
+		return change{}, err
+	}
+	return change{obj: obj, release: release}, nil
+}
+
+func (s *Server) alreadyExists(c *call, obj resource.Object) error {
+	err := apierrors.NewAlreadyExists(c.info.GR(), obj.GetName())
+	if obj.GetGenerateName() != "" {
+		err = apierrors.NewGenerateNameConflict(c.info.GR(), obj.GetName(), 1)
+	}
+	if e := s.View().Entry(c.info, view.KeyOf(obj)); e != nil && e.Object.GetDeletionTimestamp() != nil {
+		err.ErrStatus.Message = "object is being deleted: " + err.ErrStatus.Message
 	}
 	return err
 }
@@ -94,28 +130,55 @@ func (c *call) alreadyExists(meta *metav1.ObjectMeta) error {
 // takePlace makes the object's namespace that of the request, and refuses one
 // that says another.
 func (c *call) takePlace(obj resource.Object) error {
+	want := c.target.namespace
 	if !c.info.Namespaced {
-		if obj.GetNamespace() != "" && c.info.GVR.Resource != "namespaces" {
-			return apierrors.NewBadRequest("namespace may not be set for this resource: it is cluster-scoped")
-		}
-		obj.SetNamespace("")
-		return nil
+		want = ""
 	}
-	if c.target.namespace == "" {
-		return apierrors.NewBadRequest("an empty namespace may not be set during creation")
-	}
-	if obj.GetNamespace() != "" && obj.GetNamespace() != c.target.namespace {
+	if have := obj.GetNamespace(); have != "" && want != "" && have != want {
 		return apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
-	obj.SetNamespace(c.target.namespace)
+	if c.info.Namespaced && want == "" {
+		return apierrors.NewBadRequest("an empty namespace may not be set during creation")
+	}
+	obj.SetNamespace(want)
 	return nil
 }
 
+const doubleOwners = "; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+
+// dropDoubleOwners removes owner references that are there twice, with a
+// warning.
+func (c *call) dropDoubleOwners(obj resource.Object, admitted bool) {
+	refs := obj.GetOwnerReferences()
+	if len(refs) < 2 {
+		return
+	}
+	var kept []metav1.OwnerReference
+	var double []string
+	for _, ref := range refs {
+		if slices.ContainsFunc(kept, func(k metav1.OwnerReference) bool { return apiequality.Semantic.DeepEqual(k, ref) }) {
+			double = append(double, string(ref.UID))
+		} else {
+			kept = append(kept, ref)
+		}
+	}
+	if len(double) == 0 {
+		return
+	}
+	when := ""
+	if admitted {
+		when = " after mutating admission happens"
+	}
+	c.warn(".metadata.ownerReferences contains duplicate entries" + when + doubleOwners + strings.Join(double, ", "))
+	obj.SetOwnerReferences(kept)
+}
+
 // Names made from generateName: as long as upstream's, so that names derived
-// from them fit.
+// from them fit, and tried as often.
 const (
 	maxGeneratedBase = 58
 	generatedSuffix  = 5
+	maxNameTries     = 8
 )
 
 func generateName(base string) string {
@@ -123,4 +186,16 @@ func generateName(base string) string {
 		base = base[:maxGeneratedBase]
 	}
 	return base + rand.String(generatedSuffix)
+}
+
+// freeName generates a name that is not taken, if a few tries find one.
+func (s *Server) freeName(c *call, meta *metav1.ObjectMeta) string {
+	var name string
+	for range maxNameTries {
+		name = generateName(meta.GenerateName)
+		if s.View().Entry(c.info, view.Key{Namespace: meta.Namespace, Name: name}) == nil {
+			break
+		}
+	}
+	return name
 }

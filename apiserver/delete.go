@@ -20,6 +20,10 @@ import (
 
 // serveDelete deletes one object.
 func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, c *call) error {
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
 	opts, err := c.deleteOptions(r)
 	if err != nil {
 		return err
@@ -29,14 +33,10 @@ func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, c *call) er
 		return err
 	}
 	if !gone {
-		return c.writeObject(w, r, http.StatusOK, obj)
-	}
-	f, err := negotiate(r)
-	if err != nil {
-		return err
+		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
 	if c.info.GVR.Resource == "pods" || f.as != "" { // upstream answers with the last state for these
-		return c.writeObject(w, r, http.StatusOK, obj)
+		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
 	c.writeWarnings(w)
 	return write(w, f, http.StatusOK, schema.GroupVersionKind{Version: "v1", Kind: "Status"}, &metav1.Status{

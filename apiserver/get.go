@@ -97,13 +97,14 @@ func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Ent
 	return writeJSON(w, f, code, withType(c.version.GVK, e.In(c.version).JSON()))
 }
 
-// writeObject answers with an object that a write led to.
-func (c *call) writeObject(w http.ResponseWriter, r *http.Request, code int, obj resource.Object) error {
-	f, err := negotiate(r)
-	if err != nil {
-		return err
+// writeResult answers with an object that a write led to.
+func (s *Server) writeResult(w http.ResponseWriter, c *call, f format, code int, obj resource.Object) error {
+	key := view.KeyOf(obj)
+	e := s.View().Entry(c.info, key)
+	if e == nil || e.Object != obj { // the view's entry shares its encoded forms
+		e = &view.Entry{Info: c.info, Key: key, Object: obj}
 	}
-	return c.writeEntry(w, f, code, &view.Entry{Info: c.info, Key: view.KeyOf(obj), Object: obj})
+	return c.writeEntry(w, f, code, e)
 }
 
 func (c *call) writeWarnings(w http.ResponseWriter) {

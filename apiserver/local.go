@@ -33,8 +33,8 @@ func (l *local) Do(ctx context.Context, op client.Op) (resource.Object, error) {
 	s := l.server
 	c := &call{
 		ctx: ctx, user: l.user, verb: string(op.Verb), info: op.Kind, version: op.Kind.Served[0], now: s.deps.Now(), cause: op.Cause,
-		fieldValidation: metav1.FieldValidationIgnore,
-		target:          target{gvr: op.Kind.GVR, namespace: op.Namespace, name: op.Name, subresource: op.Subresource},
+		fieldValidation: metav1.FieldValidationIgnore, fieldManager: componentManager(l.user.Name),
+		target: target{gvr: op.Kind.GVR, namespace: op.Namespace, name: op.Name, subresource: op.Subresource},
 	}
 	if err := s.permit(attributes(c.user, c.verb, c.target)); err != nil {
 		return nil, err

@@ -2,114 +2,282 @@ package apiserver
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/mergepatch"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
 )
 
 // maxPatchOperations bounds a JSON patch, as upstream does.
 const maxPatchOperations = 10000
 
+// patchTypes are the media types of patches, in upstream's order.
+var patchTypes = []string{
+	string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType), string(types.ApplyYAMLPatchType),
+}
+
+// patchTypeOf returns the type that a request says its patch has.
+func patchTypeOf(r *http.Request) types.PatchType {
+	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	return types.PatchType(media)
+}
+
 // servePatch changes an object, or its status, by a patch.
 func (s *Server) servePatch(w http.ResponseWriter, r *http.Request, c *call) error {
-	data, media, err := readBody(r)
+	f, err := negotiate(r)
 	if err != nil {
 		return err
 	}
-	patched, err := s.patch(c, types.PatchType(media), data)
+	data, _, err := readBody(r)
 	if err != nil {
 		return err
 	}
-	return c.writeObject(w, r, http.StatusOK, patched)
+	patched, err := s.patch(c, patchTypeOf(r), data)
+	if err != nil {
+		return err
+	}
+	return s.writeResult(w, c, f, c.successCode(), patched)
 }
 
 // patch applies a patch to the stored object. A patch that names no resource
-// version is applied anew to whatever another writer has left.
+// version is applied anew to whatever another writer has left. Server-side apply
+// creates what does not exist.
 func (s *Server) patch(c *call, kind types.PatchType, data []byte) (resource.Object, error) {
-	apply, err := c.patcher(kind, data)
+	patched, err := s.patcher(c, kind, data)
 	if err != nil {
 		return nil, err
 	}
-	return s.mutate(c, c.key(), func(old resource.Object) (change, error) {
-		obj, err := apply(old)
+	return s.mutateEntry(c, c.key(), func(e *view.Entry) (change, error) {
+		obj, err := patched(e)
 		if err != nil {
 			return change{}, err
 		}
-		if obj.GetName() != old.GetName() || obj.GetNamespace() != old.GetNamespace() {
-			return change{}, apierrors.NewBadRequest("the name and namespace of an object cannot be changed by a patch")
+		if uid := obj.GetUID(); e == nil && uid != "" {
+			return change{}, apierrors.NewConflict(c.info.GR(), c.target.name, fmt.Errorf(
+				"uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
 		}
-		return s.replace(c, obj, old)
+		if err := c.takePlace(obj); err != nil {
+			return change{}, err
+		}
+		if err := c.checkName(obj); err != nil {
+			return change{}, err
+		}
+		if e == nil {
+			return s.createInstead(c, obj)
+		}
+		return s.replace(c, obj, e.Object)
 	})
 }
 
-// patcher returns a function that returns what the patch makes of old. The patch
-// is about the version that the client speaks.
-func (c *call) patcher(kind types.PatchType, data []byte) (func(old resource.Object) (resource.Object, error), error) {
-	apply, err := patchFunc(kind, data, c.version.New())
+// patcher returns the function from what is stored to the patched object, with
+// defaults and managed fields.
+func (s *Server) patcher(c *call, kind types.PatchType, data []byte) (func(e *view.Entry) (resource.Object, error), error) {
+	if kind == types.ApplyYAMLPatchType {
+		c.mayCreate = c.target.subresource == ""
+		return s.applier(c, data)
+	}
+	p, err := newPatch(c, kind, data)
 	if err != nil {
 		return nil, err
 	}
-	return func(old resource.Object) (resource.Object, error) {
-		doc, err := json.Marshal(c.version.To(old))
-		if err != nil {
-			return nil, fmt.Errorf("encode %s: %w", c.version.GVK.Kind, err)
-		}
-		out, err := apply(withType(c.version.GVK, doc))
-		if err != nil {
-			return nil, patchError(err)
-		}
-		obj := c.version.New()
-		if err := c.decodeJSON(out, c.version.GVK, obj); err != nil {
+	return func(e *view.Entry) (resource.Object, error) {
+		versioned := c.version.New()
+		doc := withType(c.version.GVK, e.In(c.version).JSON())
+		if err := p.apply(c, c.version.To(e.Object), doc, versioned); err != nil {
 			return nil, err
 		}
-		return c.version.From(obj), nil
+		obj := c.version.From(versioned)
+		if c.info.Default != nil {
+			c.info.Default(obj)
+		}
+		s.owners.Update(c.write(), e.Object, obj)
+		return obj, nil
 	}, nil
 }
 
-// patchFunc returns the function from a JSON document to the patched one.
-// sample is of the document's Go type: its tags say how lists merge.
-func patchFunc(kind types.PatchType, data []byte, sample any) (func(doc []byte) ([]byte, error), error) {
-	if !json.Valid(data) {
-		return nil, apierrors.NewBadRequest("error decoding patch: the body is not JSON")
+// patch is a JSON, merge or strategic merge patch.
+type patch struct {
+	kind types.PatchType
+	gvk  schema.GroupVersionKind
+	data []byte
+	// problems are unknown and duplicate fields of the patch itself.
+	problems   []error
+	operations jsonpatch.Patch
+	strategic  map[string]any
+}
+
+// newPatch reads a patch of c's kind.
+func newPatch(c *call, kind types.PatchType, data []byte) (*patch, error) {
+	if !slices.Contains(patchTypes, string(kind)) {
+		return nil, unsupportedMedia(string(kind), patchTypes...)
 	}
+	if !json.Valid(data) {
+		return nil, apierrors.NewBadRequest("invalid JSON patch")
+	}
+	p := &patch{kind: kind, gvk: c.version.GVK, data: data}
 	switch kind {
 	case types.JSONPatchType:
-		return jsonPatchFunc(data)
+		return p, p.readOperations(c)
 	case types.MergePatchType:
-		return func(doc []byte) ([]byte, error) { return jsonpatch.MergePatch(doc, data) }, nil
-	case types.StrategicMergePatchType:
-		return func(doc []byte) ([]byte, error) { return strategicpatch.StrategicMergePatch(doc, data, sample) }, nil
+		return p, p.read(c, &map[string]any{}, "error decoding patch: ")
 	}
-	return nil, unsupportedMedia(string(kind), string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType))
+	return p, p.read(c, &p.strategic, "")
 }
 
-func jsonPatchFunc(data []byte) (func(doc []byte) ([]byte, error), error) {
-	operations, err := jsonpatch.DecodePatch(data)
-	if err != nil {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
-	}
-	if len(operations) > maxPatchOperations {
-		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(operations)))
-	}
-	return func(doc []byte) ([]byte, error) {
-		out, err := operations.Apply(doc)
-		if err != nil {
-			return nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+// read decodes the patch into v and keeps its unknown and duplicate fields.
+func (p *patch) read(c *call, v any, prefix string) error {
+	var err error
+	if c.fieldValidation == metav1.FieldValidationIgnore {
+		if p.kind != types.MergePatchType {
+			err = kjson.UnmarshalCaseSensitivePreserveInts(p.data, v)
 		}
-		return out, nil
-	}, nil
+	} else {
+		p.problems, err = kjson.UnmarshalStrict(p.data, v)
+	}
+	if err != nil {
+		return apierrors.NewBadRequest(prefix + err.Error())
+	}
+	return nil
 }
 
-func patchError(err error) error {
-	if _, ok := err.(apierrors.APIStatus); ok {
+// operation is a step of a JSON patch (RFC 6902): it says which fields are known.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	From  string `json:"from"`
+	Value any    `json:"value"`
+}
+
+func (p *patch) readOperations(c *call) error {
+	if c.fieldValidation != metav1.FieldValidationIgnore {
+		if err := p.read(c, &[]operation{}, "error decoding patch: "); err != nil {
+			return err
+		}
+		for i, problem := range p.problems {
+			p.problems[i] = fmt.Errorf("json patch %w", problem)
+		}
+	}
+	var err error
+	if p.operations, err = jsonpatch.DecodePatch(p.data); err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	if n := len(p.operations); n > maxPatchOperations {
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, n))
+	}
+	return nil
+}
+
+// apply decodes into obj what the patch makes of old, whose JSON form with kind
+// is doc.
+func (p *patch) apply(c *call, old runtime.Object, doc []byte, obj runtime.Object) error {
+	if p.kind == types.StrategicMergePatchType {
+		return p.applyStrategic(c, old, obj)
+	}
+	var out []byte
+	var err error
+	if p.kind == types.JSONPatchType {
+		if out, err = p.operations.Apply(doc); err != nil {
+			return unprocessable(err)
+		}
+	} else if out, err = jsonpatch.MergePatch(doc, p.data); err != nil {
+		if errors.Is(err, jsonpatch.ErrBadJSONPatch) {
+			return apierrors.NewBadRequest(err.Error())
+		}
+		return plainError(err.Error())
+	}
+	var problems []error
+	if c.fieldValidation == metav1.FieldValidationIgnore {
+		err = kjson.UnmarshalCaseSensitivePreserveInts(out, obj)
+	} else {
+		problems, err = kjson.UnmarshalStrict(out, obj)
+	}
+	if err == nil {
+		err = p.checkType(obj)
+	}
+	if err != nil {
+		return invalidPatch(string(out), err)
+	}
+	return p.report(c, string(out), problems)
+}
+
+// checkType refuses a patch that changed what the object is.
+func (p *patch) checkType(obj runtime.Object) error {
+	if err := takeType(obj, p.gvk); err != nil {
 		return err
 	}
-	return apierrors.NewBadRequest(err.Error())
+	return nil
+}
+
+// applyStrategic merges as the tags of the object's Go type say.
+func (p *patch) applyStrategic(c *call, old, obj runtime.Object) error {
+	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(old)
+	if err != nil {
+		return fmt.Errorf("convert %s: %w", p.gvk.Kind, err)
+	}
+	merged, err := strategicpatch.StrategicMergeMapPatch(doc, runtime.DeepCopyJSON(p.strategic), obj)
+	if err != nil {
+		return strategicError(err)
+	}
+	shown := fmt.Sprintf("%+v", p.strategic)
+	var problems []error
+	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(merged, obj, c.fieldValidation != metav1.FieldValidationIgnore)
+	if strict, ok := runtime.AsStrictDecodingError(err); ok {
+		problems, err = strict.Errors(), nil
+	}
+	if err != nil {
+		return invalidPatch(shown, err)
+	}
+	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	return p.report(c, shown, problems)
+}
+
+// report handles the unknown and duplicate fields of the patch and of what it
+// led to.
+func (p *patch) report(c *call, shown string, problems []error) error {
+	problems = append(slices.Clone(p.problems), problems...)
+	if len(problems) == 0 {
+		return nil
+	}
+	if c.fieldValidation == metav1.FieldValidationStrict {
+		return invalidPatch(shown, runtime.NewStrictDecodingError(problems))
+	}
+	for _, problem := range problems {
+		c.warn(problem.Error())
+	}
+	return nil
+}
+
+func invalidPatch(shown string, err error) error {
+	return apierrors.NewInvalid(schema.GroupKind{}, "", field.ErrorList{field.Invalid(field.NewPath("patch"), shown, err.Error())})
+}
+
+func strategicError(err error) error {
+	switch {
+	case errors.Is(err, mergepatch.ErrBadJSONDoc), errors.Is(err, mergepatch.ErrBadPatchFormatForPrimitiveList),
+		errors.Is(err, mergepatch.ErrBadPatchFormatForRetainKeys), errors.Is(err, mergepatch.ErrBadPatchFormatForSetElementOrderList),
+		errors.Is(err, mergepatch.ErrUnsupportedStrategicMergePatchFormat):
+		return apierrors.NewBadRequest(err.Error())
+	case errors.Is(err, mergepatch.ErrNoListOfLists), errors.Is(err, mergepatch.ErrPatchContentNotMatchRetainKeys):
+		return unprocessable(err)
+	}
+	return plainError(err.Error())
+}
+
+func unprocessable(err error) error {
+	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
 }

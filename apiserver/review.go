@@ -46,7 +46,7 @@ func (s *Server) serveReview(w http.ResponseWriter, r *http.Request, c *call) bo
 			continue
 		}
 		c.now = s.deps.Now()
-		err := c.readOptions(r.URL.Query())
+		err := c.readOptions(r)
 		switch {
 		case c.verb != "create":
 			err = apierrors.NewMethodNotSupported(c.target.gvr.GroupResource(), c.verb)

@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -11,7 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
 )
 
 // serveScale reads or sets the replica count of an object, whatever its kind
@@ -40,27 +41,46 @@ func (s *Server) serveScale(w http.ResponseWriter, r *http.Request, c *call) err
 	default:
 		return apierrors.NewMethodNotSupported(c.info.GR(), c.verb)
 	}
+	scale, err := c.scaleOf(obj)
+	if err != nil {
+		return err
+	}
 	c.writeWarnings(w)
-	return write(w, f, http.StatusOK, resource.ScaleKind, c.scaleOf(obj))
+	return write(w, f, http.StatusOK, resource.ScaleKind, scale)
 }
 
-func (c *call) scaleOf(obj resource.Object) *autoscalingv1.Scale {
+// scaleOf returns the Scale of an object: of its managed fields, those who own
+// the replicas.
+func (c *call) scaleOf(obj resource.Object) (*autoscalingv1.Scale, error) {
+	entries, err := apply.ToScale(c.info, obj.GetManagedFields())
+	if err != nil {
+		return nil, fmt.Errorf("read managed fields of %s: %w", obj.GetName(), err)
+	}
 	return &autoscalingv1.Scale{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(),
+			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(), ManagedFields: entries,
 			ResourceVersion: obj.GetResourceVersion(), CreationTimestamp: obj.GetCreationTimestamp(),
 		},
 		Spec:   autoscalingv1.ScaleSpec{Replicas: c.info.Scale.Spec(obj)},
 		Status: autoscalingv1.ScaleStatus{Replicas: c.info.Scale.Status(obj), Selector: c.info.Scale.Selector(obj)},
-	}
+	}, nil
 }
 
 // scale sets the replicas from a Scale, or from a patch of one.
 func (s *Server) scale(c *call, data []byte, media string) (resource.Object, error) {
+	body := *c // the same request, about a Scale
+	body.info, body.version = apply.Scales, apply.Scales.Served[0]
 	return s.mutate(c, c.key(), func(old resource.Object) (change, error) {
-		wanted := c.scaleOf(old)
-		if err := c.readScale(wanted, data, media); err != nil {
+		was, err := c.scaleOf(old)
+		if err != nil {
 			return change{}, err
+		}
+		wanted, err := s.readScale(&body, was, data, media)
+		if err != nil {
+			return change{}, err
+		}
+		if uid := wanted.UID; uid != "" && uid != old.GetUID() {
+			return change{}, c.preconditionFailed("UID", string(uid), string(old.GetUID()))
 		}
 		if n := wanted.Spec.Replicas; n < 0 {
 			return change{}, apierrors.NewInvalid(resource.ScaleKind.GroupKind(), old.GetName(), field.ErrorList{
@@ -69,30 +89,46 @@ func (s *Server) scale(c *call, data []byte, media string) (resource.Object, err
 		obj := old.DeepCopyObject().(resource.Object)
 		obj.SetResourceVersion(wanted.ResourceVersion)
 		c.info.Scale.SetSpec(obj, wanted.Spec.Replicas)
+		entries, err := apply.FromScale(c.info, old.GetManagedFields(), wanted.ManagedFields)
+		if err != nil {
+			return change{}, err
+		}
+		obj.SetManagedFields(entries)
+		c.warnings = body.warnings
 		whole := *c
 		whole.target.subresource, whole.part = "", nil
 		return s.replace(&whole, obj, old)
 	})
 }
 
-func (c *call) readScale(scale *autoscalingv1.Scale, data []byte, media string) error {
+// readScale returns the wanted Scale, with managed fields.
+func (s *Server) readScale(c *call, was *autoscalingv1.Scale, data []byte, media string) (*autoscalingv1.Scale, error) {
+	wanted, err := s.scaleFrom(c, was, data, media)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.takePlace(wanted); err != nil {
+		return nil, err
+	}
+	return wanted, c.checkName(wanted)
+}
+
+func (s *Server) scaleFrom(c *call, was *autoscalingv1.Scale, data []byte, media string) (*autoscalingv1.Scale, error) {
 	if c.verb == "update" {
-		*scale = autoscalingv1.Scale{}
-		return c.decodeBody(data, media, resource.ScaleKind, scale)
+		wanted := &autoscalingv1.Scale{}
+		err := c.decodeBody(data, media, resource.ScaleKind, wanted)
+		if err == nil {
+			s.owners.Update(c.write(), was, wanted)
+		}
+		return wanted, err
 	}
-	apply, err := patchFunc(types.PatchType(media), data, &autoscalingv1.Scale{})
+	patched, err := s.patcher(c, types.PatchType(media), data)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	scale.ResourceVersion = ""
-	doc, err := json.Marshal(scale)
+	obj, err := patched(&view.Entry{Info: apply.Scales, Key: c.key(), Object: was})
 	if err != nil {
-		return fmt.Errorf("encode scale: %w", err)
+		return nil, err
 	}
-	out, err := apply(doc)
-	if err != nil {
-		return patchError(err)
-	}
-	*scale = autoscalingv1.Scale{}
-	return c.decodeJSON(out, resource.ScaleKind, scale)
+	return obj.(*autoscalingv1.Scale), nil
 }

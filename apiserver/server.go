@@ -17,7 +17,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/resource"
@@ -95,6 +98,7 @@ type Server struct {
 	random     *rand.Rand // guarded by allocation
 	snapshots  snapshots
 	documents  documents
+	owners     *apply.Tracker  // of fields
 	stop       context.Context // ends watches when the server stops
 	halt       context.CancelFunc
 }
@@ -113,9 +117,12 @@ func New(config Config, deps Deps) (*Server, error) {
 		cache:   watchcache.New(0),
 		kinds:   newRegistry(config.Kinds),
 		started: deps.Now(),
+		owners:  apply.New(config.Kinds),
 		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
-	s.admission = admission.New(admission.Config{View: s.cache.View, Suffix: rand5})
+	s.admission = admission.New(admission.Config{View: s.cache.View, Suffix: rand5, MaySigner: s.maySigner})
+	// The library has no other way to bound what copying makes of a document.
+	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)
 	s.stop, s.halt = context.WithCancel(context.Background())
 	deps.Tokens.View = s.cache.View
 	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}

@@ -2,93 +2,121 @@ package apiserver
 
 import (
 	"net/http"
-	"reflect"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
 )
 
 // serveUpdate replaces an object, or its status.
 func (s *Server) serveUpdate(w http.ResponseWriter, r *http.Request, c *call) error {
-	obj, err := c.readObject(r)
+	f, err := negotiate(r)
 	if err != nil {
 		return err
 	}
-	if obj.GetName() == "" {
-		obj.SetName(c.target.name)
+	obj, err := c.readObject(r)
+	if err != nil {
+		return err
 	}
 	updated, err := s.update(c, obj)
 	if err != nil {
 		return err
 	}
-	return c.writeObject(w, r, http.StatusOK, updated)
+	return s.writeResult(w, c, f, c.successCode(), updated)
 }
 
-// update replaces the stored object by obj, which it takes over.
+// update replaces the stored object by obj, which it takes over. Kinds that
+// allow it are created where they do not exist.
 func (s *Server) update(c *call, obj resource.Object) (resource.Object, error) {
 	if err := c.takePlace(obj); err != nil {
 		return nil, err
 	}
-	if obj.GetName() != c.target.name {
-		return nil, apierrors.NewBadRequest("the name of the object (" + obj.GetName() + ") does not match the name on the URL (" + c.target.name + ")")
+	if err := c.checkName(obj); err != nil {
+		return nil, err
 	}
+	c.dropDoubleOwners(obj, false)
+	if c.info.Default != nil {
+		c.info.Default(obj)
+	}
+	c.mayCreate = c.info.CreateOnUpdate && c.target.subresource == ""
 	wanted := obj
-	return s.mutate(c, c.key(), func(old resource.Object) (change, error) {
+	return s.mutateEntry(c, c.key(), func(e *view.Entry) (change, error) {
 		obj := wanted.DeepCopyObject().(resource.Object)
+		old := c.info.New()
+		if e != nil {
+			old = e.Object
+		}
+		if uid := obj.GetUID(); uid != "" && uid != old.GetUID() {
+			return change{}, c.preconditionFailed("UID", string(uid), string(old.GetUID()))
+		}
+		s.owners.Update(c.write(), old, obj)
+		if e == nil {
+			return s.createInstead(c, obj)
+		}
 		return s.replace(c, obj, old)
 	})
 }
 
-// replace prepares, admits and validates obj as the successor of old.
-func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
-	if uid := obj.GetUID(); uid != "" && uid != old.GetUID() {
-		return change{}, c.checkUID(obj, old)
+// createInstead prepares obj to be created by a request that found nothing to
+// change.
+func (s *Server) createInstead(c *call, obj resource.Object) (change, error) {
+	wipeSystemFields(metaOf(obj))
+	if c.info.CopyStatus != nil {
+		c.info.CopyStatus(obj, c.info.New())
 	}
+	obj.SetResourceVersion("")
+	result, err := s.prepareCreate(c, obj)
+	if err != nil {
+		return change{}, err
+	}
+	if err := s.permit(attributes(c.user, "create", c.target)); err != nil {
+		result.release()
+		return change{}, err
+	}
+	return result, nil
+}
+
+// replace prepares, admits and validates obj, defaults and managed fields set,
+// as the successor of old.
+func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 	if err := c.checkVersion(obj, old); err != nil {
 		return change{}, err
 	}
-	if c.info.Default != nil {
-		c.info.Default(obj)
-	}
-	attributes := c.attributes(admissionv1.Update, obj, old)
-	if err := s.admission.Mutate(c.ctx, attributes); err != nil {
+	a := c.attributes(admissionv1.Update, obj, old)
+	if err := s.admission.Mutate(c.ctx, a); err != nil {
 		return change{}, err
 	}
 	if err := s.confirmGrant(c, obj, old); err != nil {
 		return change{}, err
 	}
+	c.dropDoubleOwners(obj, true)
 	release, err := s.allocate(c, obj, old)
 	if err != nil {
 		return change{}, err
 	}
-	defer release()
 	c.prepareUpdate(obj, old)
+	keepTimes(obj, old)
 	if err := c.validate(resource.Update, obj, old); err != nil {
+		release()
 		return change{}, err
 	}
-	if err := s.admission.Validate(c.ctx, attributes); err != nil {
+	if err := s.admission.Validate(c.ctx, a); err != nil {
+		release()
 		return change{}, err
 	}
-	if c.finished(obj) {
-		return change{obj: obj, remove: true}, nil
-	}
-	obj.SetResourceVersion(old.GetResourceVersion())
-	if apiequality.Semantic.DeepEqual(obj, old) {
-		return change{same: true}, nil
-	}
-	return change{obj: obj}, nil
+	result := change{obj: obj, release: release, remove: c.finished(obj)}
+	result.same = !result.remove && equal(obj, old)
+	return result, nil
 }
 
-func (c *call) checkUID(obj, old resource.Object) error {
-	return apierrors.NewConflict(c.info.GR(), obj.GetName(), field.Invalid(field.NewPath("metadata", "uid"), obj.GetUID(),
-		"Precondition failed: UID in precondition: "+string(obj.GetUID())+", UID in object meta: "+string(old.GetUID())))
-}
-
-// copyInto makes to a deep copy of from; both are of the same type.
-func copyInto(to, from resource.Object) {
-	reflect.ValueOf(to).Elem().Set(reflect.ValueOf(from.DeepCopyObject()).Elem())
+func (c *call) checkName(obj resource.Object) error {
+	if obj.GetName() == "" {
+		return apierrors.NewBadRequest("the name of the object (" + c.target.name + " based on URL) was undeterminable: name must be provided")
+	}
+	if obj.GetName() != c.target.name {
+		return apierrors.NewBadRequest("the name of the object (" + obj.GetName() + ") does not match the name on the URL (" + c.target.name + ")")
+	}
+	return nil
 }

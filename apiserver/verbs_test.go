@@ -60,7 +60,7 @@ func TestCreateGetUpdateDelete(t *testing.T) {
 	if at(t, same, "metadata.resourceVersion") != at(t, updated, "metadata.resourceVersion") {
 		t.Error("an update that changes nothing was written")
 	}
-	want(t, c.Do("DELETE", configMaps+"/a", `{"preconditions":{"uid":"other"}}`), 409, "Precondition failed")
+	want(t, c.Do("DELETE", configMaps+"/a", `{"preconditions":{"uid":"other"}}`), 409, "the UID in the precondition (other) does not match the UID in record")
 	want(t, c.Do("DELETE", configMaps+"/a", ""), 200, `"status":"Success"`)
 	want(t, c.Do("GET", configMaps+"/a", ""), 404, `configmaps \"a\" not found`)
 }

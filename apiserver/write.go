@@ -1,17 +1,21 @@
 package apiserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/view"
@@ -77,43 +81,69 @@ type change struct {
 	remove bool
 	// same says that nothing is to be written.
 	same bool
+	// release, where not nil, is called when the view shows the change: it frees
+	// what was held for it.
+	release func()
+}
+
+func (ch change) done() {
+	if ch.release != nil {
+		ch.release()
+	}
 }
 
 // mutate changes the object at key by fn, which gets the stored object (shared,
 // not to be changed) and may be called again when someone else wrote first.
 func (s *Server) mutate(c *call, key view.Key, fn func(old resource.Object) (change, error)) (resource.Object, error) {
+	return s.mutateEntry(c, key, func(e *view.Entry) (change, error) { return fn(e.Object) })
+}
+
+// mutateEntry is mutate with the object's encoded forms at hand. A call that may
+// create gets nil where there is none.
+func (s *Server) mutateEntry(c *call, key view.Key, fn func(e *view.Entry) (change, error)) (resource.Object, error) {
 	for range maxTries {
 		e := s.View().Entry(c.info, key)
-		if e == nil {
+		if e == nil && !c.mayCreate {
 			return nil, apierrors.NewNotFound(c.info.GR(), key.Name)
 		}
-		result, err := fn(e.Object)
+		result, err := fn(e)
 		if err != nil {
 			return nil, err
 		}
+		err = s.commit(c, e, result)
+		result.done()
 		switch {
-		case result.same:
+		case err == nil && result.same:
 			return e.Object, nil
-		case result.remove:
-			err = s.remove(c, e)
-		default:
-			err = s.store(c, result.obj, e.Revision)
-		}
-		if err == nil {
+		case err == nil:
+			c.created = e == nil
 			return result.obj, nil
 		}
-		if err := s.awaitOther(c, e, err); err != nil {
+		if err := s.awaitOther(c, err); err != nil {
 			return nil, err
 		}
 	}
 	return nil, apierrors.NewConflict(c.info.GR(), key.Name, errors.New(optimisticLock))
 }
 
+// commit writes a change of an entry; nil for none.
+func (s *Server) commit(c *call, e *view.Entry, result change) error {
+	switch {
+	case result.same:
+		return nil
+	case result.remove:
+		return s.remove(c, e)
+	case e == nil:
+		return s.store(c, result.obj, 0)
+	}
+	return s.store(c, result.obj, e.Revision)
+}
+
 const optimisticLock = "the object has been modified; please apply your changes to the latest version and try again"
 
 // awaitOther returns nil when err is a conflict and the view has caught up with
 // whoever wrote first.
-func (s *Server) awaitOther(c *call, e *view.Entry, err error) error {
+func (s *Server) awaitOther(c *call, err error) error {
 	var conflict *store.ConflictError
 	if !errors.As(err, &conflict) {
 		return s.storeError(c, err)
@@ -130,35 +160,63 @@ func (s *Server) awaitOther(c *call, e *view.Entry, err error) error {
 }
 
 // checkVersion compares the resource version that a writer read with the
-// stored one. An empty one means "whatever is stored", and becomes that.
+// stored one. Where the kind allows it, an empty one means "whatever is stored",
+// and becomes that.
 func (c *call) checkVersion(obj, old resource.Object) error {
 	version := obj.GetResourceVersion()
-	if version == "" || version == "0" {
-		obj.SetResourceVersion(old.GetResourceVersion())
-		return nil
-	}
 	if version == old.GetResourceVersion() {
 		return nil
 	}
-	if _, err := strconv.ParseUint(version, 10, 64); err != nil {
-		return c.invalid(obj.GetName(), field.ErrorList{field.Invalid(field.NewPath("metadata", "resourceVersion"), version, "must be an unsigned integer")})
+	number := uint64(0)
+	if version != "" {
+		var err error
+		if number, err = strconv.ParseUint(version, 10, 64); err != nil {
+			return plainError(err.Error())
+		}
+	}
+	switch {
+	case number == 0 && c.info.Conditional:
+		kind := schema.GroupKind{Group: c.info.GVR.Group, Kind: c.info.GVR.Resource}
+		return apierrors.NewInvalid(kind, obj.GetName(), field.ErrorList{
+			field.Invalid(field.NewPath("metadata", "resourceVersion"), number, "must be specified for an update")})
+	case number == 0:
+		obj.SetResourceVersion(old.GetResourceVersion())
+		return nil
 	}
 	return apierrors.NewConflict(c.info.GR(), obj.GetName(), errors.New(optimisticLock))
 }
 
+// checkPreconditions compares what a delete expects with what is stored.
 func (c *call) checkPreconditions(p *metav1.Preconditions, obj resource.Object) error {
-	if p == nil {
-		return nil
-	}
-	if p.UID != nil && *p.UID != obj.GetUID() {
-		return apierrors.NewConflict(c.info.GR(), obj.GetName(), fmt.Errorf(
-			"Precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, obj.GetUID()))
-	}
-	if p.ResourceVersion != nil && *p.ResourceVersion != obj.GetResourceVersion() {
-		return apierrors.NewConflict(c.info.GR(), obj.GetName(), fmt.Errorf(
-			"Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v", *p.ResourceVersion, obj.GetResourceVersion()))
+	// upstream names the kind here, not the resource
+	gr := schema.GroupResource{Group: c.info.GVK.Group, Resource: c.info.GVK.Kind}
+	switch {
+	case p == nil:
+	case p.UID != nil && *p.UID != obj.GetUID():
+		return apierrors.NewConflict(gr, obj.GetName(), fmt.Errorf(
+			"the UID in the precondition (%s) does not match the UID in record (%s). The object might have been deleted and then recreated", *p.UID, obj.GetUID()))
+	case p.ResourceVersion != nil && *p.ResourceVersion != obj.GetResourceVersion():
+		return apierrors.NewConflict(gr, obj.GetName(), fmt.Errorf(
+			"the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s). The object might have been modified", *p.ResourceVersion, obj.GetResourceVersion()))
 	}
 	return nil
+}
+
+// preconditionFailed is the refusal of an update that expects another object
+// than the stored one, as upstream's store words it.
+func (c *call) preconditionFailed(what, want, have string) error {
+	key := c.key()
+	return apierrors.NewConflict(c.info.GR(), key.Name, fmt.Errorf(
+		"StorageError: invalid object, Code: 4, Key: %s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: %s in precondition: %s, %s in object meta: %s",
+		c.info.Key(key.Namespace, key.Name), what, want, what, have))
+}
+
+// plainError is an error that upstream has no status for: it answers with the
+// text alone.
+func plainError(text string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Message: text,
+	}}
 }
 
 func (c *call) invalid(name string, errs field.ErrorList) error {
@@ -200,12 +258,10 @@ func (c *call) prepareUpdate(obj, old resource.Object) {
 		c.part.Take(obj, old)
 	}
 	meta, was := metaOf(obj), metaOf(old)
-	meta.UID, meta.CreationTimestamp = was.UID, was.CreationTimestamp
+	keepUID(meta, was)
+	meta.CreationTimestamp = was.CreationTimestamp
 	meta.DeletionTimestamp, meta.DeletionGracePeriodSeconds = was.DeletionTimestamp, was.DeletionGracePeriodSeconds
 	meta.Generation, meta.SelfLink = was.Generation, ""
-	if meta.ManagedFields == nil {
-		meta.ManagedFields = was.ManagedFields
-	}
 	if c.part == nil && c.info.CopyStatus != nil {
 		c.info.CopyStatus(obj, old)
 	}
@@ -215,6 +271,37 @@ func (c *call) prepareUpdate(obj, old resource.Object) {
 	if c.info.HasGeneration && c.target.subresource != "status" && !apiequality.Semantic.DeepEqual(c.info.Spec(obj), c.info.Spec(old)) {
 		meta.Generation++
 	}
+}
+
+// keepUID fills in a UID that the writer left out. Another one is for the
+// validation to refuse.
+func keepUID(meta, was *metav1.ObjectMeta) {
+	if meta.UID == "" {
+		meta.UID = was.UID
+	}
+}
+
+// keepTimes takes back new times of managed fields where nothing else changes,
+// so that a write without effect stays one.
+func keepTimes(obj, old resource.Object) {
+	entries, were := obj.GetManagedFields(), old.GetManagedFields()
+	if len(entries) == 0 || !apply.SameButForTimes(entries, were) {
+		return
+	}
+	obj.SetManagedFields(were)
+	if !apiequality.Semantic.DeepEqual(obj, old) {
+		obj.SetManagedFields(entries)
+	}
+}
+
+// equal tells whether two objects are the same when stored.
+func equal(obj, old resource.Object) bool {
+	a, err := resource.MarshalProtobuf(obj)
+	if err != nil { // kinds without a protobuf form
+		return apiequality.Semantic.DeepEqual(obj, old)
+	}
+	b, err := resource.MarshalProtobuf(old)
+	return err == nil && bytes.Equal(a, b)
 }
 
 // finished tells whether an object that is being deleted has nothing left to

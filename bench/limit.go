@@ -26,6 +26,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/skiff-sh/skiff/bench/process"
 )
 
 // The limits run in processes of their own, which are this program with the
@@ -163,7 +165,7 @@ func transactions(writers int, length time.Duration, write func() error) (float6
 
 // limiter is a running limit process.
 type limiter struct {
-	process *process
+	program *process.Process
 	answers *bufio.Reader
 	pipe    *os.File
 }
@@ -179,12 +181,12 @@ func (b *bench) startLimit(first any, args ...string) (*limiter, error) {
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer w.Close()
-	p, err := start(filepath.Join(b.scratch, "limit.log"), w, self, append([]string{"limit"}, args...)...)
+	p, err := process.Start(filepath.Join(b.scratch, "limit.log"), w, self, append([]string{"limit"}, args...)...)
 	if err != nil {
 		r.Close()
 		return nil, err
 	}
-	l := &limiter{process: p, answers: bufio.NewReader(r), pipe: r}
+	l := &limiter{program: p, answers: bufio.NewReader(r), pipe: r}
 	w.Close() // so that the end of the process is the end of its answers
 	if err := l.answer(first); err != nil {
 		l.stop()
@@ -196,17 +198,17 @@ func (b *bench) startLimit(first any, args ...string) (*limiter, error) {
 func (l *limiter) answer(into any) error {
 	text, err := l.answers.ReadBytes('\n')
 	if err != nil {
-		return fmt.Errorf("measure a limit: %s", lastWords(l.process.log))
+		return fmt.Errorf("measure a limit: %s", l.program.LastWords())
 	}
 	return json.Unmarshal(text, into)
 }
 
 func (l *limiter) stop() {
-	l.process.stop()
+	l.program.Stop()
 	l.pipe.Close()
 }
 
-func (l *limiter) cpu() (time.Duration, error) { return cpuTime(l.process.cmd.Process.Pid) }
+func (l *limiter) cpu() (time.Duration, error) { return process.CPUTime(l.program.PID()) }
 
 // limits are the limit processes and what they have told.
 type limits struct {
@@ -234,7 +236,7 @@ func (b *bench) etcdLimits() error {
 	defer l.stop()
 	b.limits.etcd = time.Since(began)
 	time.Sleep(time.Second) // to become idle
-	if b.limits.etcdRSS, _, err = memory(l.process.cmd.Process.Pid); err != nil {
+	if b.limits.etcdRSS, _, err = process.Memory(l.program.PID()); err != nil {
 		return err
 	}
 	b.limits.txn = map[int]figure{}
@@ -251,7 +253,7 @@ func (l *limiter) transactions(writers int, length time.Duration) (figure, error
 	if err != nil {
 		return figure{}, err
 	}
-	fmt.Fprintln(l.process.stdin, writers, length.Seconds())
+	fmt.Fprintln(l.program.Stdin, writers, length.Seconds())
 	f := figure{}
 	if err := l.answer(&f.rate); err != nil {
 		return f, err
@@ -283,7 +285,7 @@ func answerLimit(clients int) func(*bench, figure) (figure, error) {
 		path := fmt.Sprintf("/%d", skiff.size)
 		constant := &target{
 			endpoint: endpoint{b.limits.address, &tls.Config{InsecureSkipVerify: true}}, // a certificate made for this minute
-			pids:     []int{b.limits.tls.process.cmd.Process.Pid},
+			pids:     []int{b.limits.tls.program.PID()},
 		}
 		return load{
 			on: constant, clients: clients, time: b.length(2 * time.Second),

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/skiff-sh/skiff/bench/process"
 )
 
 // The cluster with a node that the rows about pods share. It is an ordinary one
@@ -49,11 +51,11 @@ func (b *bench) startCluster() (*cluster, error) {
 	if _, err := os.Stat(clusterDir); !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is a cluster %q: remove it with \"skiff down --name %s --purge\"", clusterName, clusterName)
 	}
-	api, err := freePort()
+	api, err := process.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	agent, err := freePort()
+	agent, err := process.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -163,4 +165,13 @@ func steps(said string) string {
 		out = append(out, m[1]+" "+m[2])
 	}
 	return strings.Join(out, ", ")
+}
+
+var errNoRoot = errors.New("needs root")
+
+func needRoot() error {
+	if os.Geteuid() != 0 {
+		return errNoRoot
+	}
+	return nil
 }

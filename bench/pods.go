@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/skiff-sh/skiff/bench/process"
 )
 
 // pauseImage is what a sandbox runs, and so is there on every node. It does
@@ -271,7 +273,7 @@ func (r *bareRuntime) pod(ctx context.Context, name string) error {
 // empty waits until the runtime holds no pod, so that removals do not take time
 // from what is measured next.
 func (r *bareRuntime) empty() error {
-	return poll(podPatience, 20*time.Millisecond, func() error { return nil }, func() error {
+	return process.Poll(podPatience, 20*time.Millisecond, func() error { return nil }, func() error {
 		list, err := r.cri.ListPodSandbox(context.Background(), &cri.ListPodSandboxRequest{})
 		if err == nil && len(list.Items) > 0 {
 			err = fmt.Errorf("%d sandboxes are left", len(list.Items))

@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/skiff-sh/skiff/bench/process"
 )
 
 const (
@@ -62,7 +64,7 @@ func (b *bench) schedule(t *target) (figure, error) {
 	if err := t.podNamespace(name); err != nil {
 		return figure{}, err
 	}
-	before, _, err := memory(t.pids...)
+	before, _, err := process.Memory(t.pids...)
 	if err != nil {
 		return figure{}, err
 	}
@@ -84,7 +86,7 @@ func (b *bench) schedule(t *target) (figure, error) {
 	if err != nil {
 		return figure{}, err
 	}
-	after, _, err := memory(t.pids...)
+	after, _, err := process.Memory(t.pids...)
 	return figure{
 		rate: float64(pods) / last.Sub(began).Seconds(), cpu: used / time.Duration(pods),
 		note: fmt.Sprintf("resident memory grew by %.1f KiB a pod", (after-before)/float64(pods)/1024),
@@ -156,7 +158,7 @@ func (t *target) podNamespace(name string) error {
 	if err := makeNamespace(t, name); err != nil {
 		return err
 	}
-	return poll(5*time.Second, 5*time.Millisecond, func() error { return nil }, func() error {
+	return process.Poll(5*time.Second, 5*time.Millisecond, func() error { return nil }, func() error {
 		_, err := t.once(request{method: "GET", path: "/api/v1/namespaces/" + name + "/serviceaccounts/default"})
 		return err
 	})

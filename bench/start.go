@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/skiff-sh/skiff/bench/process"
 )
 
 // starts is how often a start is repeated; the median counts.
@@ -81,16 +83,16 @@ const settle = 4 * time.Second
 func (b *bench) idle(pids []int, lines []line, set func(*line, float64)) error {
 	time.Sleep(settle)
 	length := b.length(12 * time.Second)
-	before, err := cpuTime(pids...)
+	before, err := process.CPUTime(pids...)
 	if err != nil {
 		return err
 	}
 	time.Sleep(length)
-	after, err := cpuTime(pids...)
+	after, err := process.CPUTime(pids...)
 	if err != nil {
 		return err
 	}
-	rss, pss, err := memory(pids...)
+	rss, pss, err := process.Memory(pids...)
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,12 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/skiff-sh/skiff/bench/process"
 )
 
 // target is an API server under measurement, with whatever it stores in.
@@ -22,7 +23,7 @@ type target struct {
 }
 
 func (t *target) cpu() (time.Duration, error) {
-	used, err := cpuTime(t.pids...)
+	used, err := process.CPUTime(t.pids...)
 	return used, t.why(err)
 }
 
@@ -38,16 +39,6 @@ func (t *target) why(err error) error {
 	return err
 }
 
-// freePort is a port of the loopback address that nobody uses now.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 // readyPoll is how often a starting server is asked: the error of its measured
 // start.
 const readyPoll = 3 * time.Millisecond
@@ -59,20 +50,20 @@ func (b *bench) startSkiff() (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
-	port, err := freePort()
+	port, err := process.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	args := append(b.serve[1:], "--data-dir", dir, "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--no-node", "--log-level", "error")
-	p, err := start(filepath.Join(b.scratch, "server.log"), nil, b.serve[0], args...)
+	p, err := process.Start(filepath.Join(b.scratch, "server.log"), nil, b.serve[0], args...)
 	if err != nil {
 		return nil, err
 	}
-	t := &target{pids: []int{p.cmd.Process.Pid}, stop: p.stop, died: p.died}
+	t := &target{pids: []int{p.PID()}, stop: p.Stop, died: p.Died}
 	if b.profile != "" {
-		t.mark = func() { _ = p.cmd.Process.Signal(syscall.SIGUSR1) } // should it have ended, the measurement says so
+		t.mark = func() { p.Signal(syscall.SIGUSR1) } // should it have ended, the measurement says so
 	}
-	err = poll(30*time.Second, readyPoll, p.died, func() error {
+	err = process.Poll(30*time.Second, readyPoll, p.Died, func() error {
 		if t.address == "" {
 			if t.endpoint, err = readKubeconfig(filepath.Join(dir, "admin.kubeconfig")); err != nil {
 				return err
@@ -81,9 +72,9 @@ func (b *bench) startSkiff() (*target, error) {
 		_, err := t.once(request{method: "GET", path: "/readyz"})
 		return err
 	})
-	t.readyIn = time.Since(p.began)
+	t.readyIn = time.Since(p.Began)
 	if err != nil {
-		p.stop()
+		p.Stop()
 		return nil, fmt.Errorf("start skiff server: %w", err)
 	}
 	return t, nil

@@ -33,6 +33,10 @@ type Watched struct {
 	Kind *resource.Info
 	// Fields restricts it, as a field selector: "spec.nodeName=a".
 	Fields string
+
+	// Of one object that is followed:
+	namespace, name string
+	synced          func()
 }
 
 // RemoteConfig says how to reach an API server over HTTP.
@@ -40,6 +44,7 @@ type RemoteConfig struct {
 	Server  string // "https://host:6443"
 	HTTP    *http.Client
 	Watched []Watched
+	Follow  *Follow // nil for nothing
 	Log     *slog.Logger
 }
 
@@ -47,8 +52,10 @@ type RemoteConfig struct {
 // The revisions of its view count its own changes, not the server's, since the
 // watches of different kinds are not in step.
 type Remote struct {
-	config RemoteConfig
-	cache  *watchcache.Cache
+	config   RemoteConfig
+	cache    *watchcache.Cache
+	follower follower
+	running  sync.WaitGroup // of the watches
 
 	mu       sync.Mutex // guards the feeding of the cache
 	revision int64
@@ -57,7 +64,10 @@ type Remote struct {
 
 // NewRemote returns a client with an empty cache; Run fills it.
 func NewRemote(config RemoteConfig) *Remote {
-	r := &Remote{config: config, cache: watchcache.New(0), synced: map[*resource.Info]chan struct{}{}}
+	r := &Remote{
+		config: config, cache: watchcache.New(0), synced: map[*resource.Info]chan struct{}{},
+		follower: follower{refs: map[view.Key][]Ref{}, watches: map[Ref]*followed{}},
+	}
 	for _, w := range config.Watched {
 		r.synced[w.Kind] = make(chan struct{})
 	}
@@ -81,11 +91,11 @@ func (r *Remote) Synced(ctx context.Context) error {
 
 // Run keeps the cache current until ctx ends, whatever happens to the server.
 func (r *Remote) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
 	for _, w := range r.config.Watched {
-		wg.Go(func() { r.keep(ctx, w) })
+		w.synced = func() { r.markSynced(w.Kind) }
+		r.running.Go(func() { r.keep(ctx, w) })
 	}
-	wg.Wait()
+	r.running.Wait()
 	return nil
 }
 
@@ -135,7 +145,7 @@ func (r *Remote) watch(ctx context.Context, w Watched, from string) (string, err
 	} else {
 		q.Set("resourceVersion", from)
 	}
-	res, err := r.request(ctx, http.MethodGet, collection(w.Kind, "")+"?"+q.Encode(), protobufMedia+";stream=watch,"+protobufMedia, "", nil)
+	res, err := r.request(ctx, http.MethodGet, collection(w.Kind, w.namespace)+"?"+q.Encode(), protobufMedia+";stream=watch,"+protobufMedia, "", nil)
 	if err != nil {
 		return from, err
 	}
@@ -153,16 +163,17 @@ func (r *Remote) watch(ctx context.Context, w Watched, from string) (string, err
 			return from, err
 		}
 		if event.Type != string(watch.Bookmark) {
-			r.apply(w.Kind, event.Type, obj)
+			r.take(ctx, w.Kind, event.Type, obj)
 			if seen != nil {
 				seen[view.KeyOf(obj)] = true
 				continue
 			}
 		}
 		if initialEnd {
-			r.prune(w.Kind, seen)
+			r.prune(w, seen)
+			r.unfollow(ctx, w.Kind, seen)
 			seen = nil
-			r.markSynced(w.Kind)
+			w.synced()
 		}
 		if seen == nil {
 			from = obj.GetResourceVersion()
@@ -215,6 +226,18 @@ func (r *Remote) decodeEvent(kind *resource.Info, event *metav1.WatchEvent) (obj
 	return obj, end, nil
 }
 
+// take puts one event into the cache, after what the object names.
+func (r *Remote) take(ctx context.Context, kind *resource.Info, event string, obj resource.Object) {
+	follows := r.config.Follow != nil && r.config.Follow.Of == kind
+	if follows && event != string(watch.Deleted) {
+		r.follow(ctx, view.KeyOf(obj), r.refsOf(obj))
+	}
+	r.apply(kind, event, obj)
+	if follows && event == string(watch.Deleted) {
+		r.follow(ctx, view.KeyOf(obj), nil)
+	}
+}
+
 // apply puts one event into the cache, under the next revision of the cache's
 // own.
 func (r *Remote) apply(kind *resource.Info, event string, obj resource.Object) {
@@ -232,15 +255,19 @@ func (r *Remote) apply(kind *resource.Info, event string, obj resource.Object) {
 	r.cache.Apply([]watchcache.Update{update}, r.revision)
 }
 
-// prune removes what was deleted while no watch was there.
-func (r *Remote) prune(kind *resource.Info, seen map[view.Key]bool) {
+// prune removes what was deleted while no watch was there: of what w is about,
+// all that was not seen.
+func (r *Remote) prune(w Watched, seen map[view.Key]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.revision++
 	var updates []watchcache.Update
-	for e := range r.cache.View().Entries(kind, "", view.Key{}) {
+	for e := range r.cache.View().Entries(w.Kind, w.namespace, view.Key{Namespace: w.namespace, Name: w.name}) {
+		if w.name != "" && e.Key.Name != w.name {
+			break
+		}
 		if !seen[e.Key] {
-			updates = append(updates, watchcache.Update{Info: kind, Key: e.Key, Revision: r.revision})
+			updates = append(updates, watchcache.Update{Info: w.Kind, Key: e.Key, Revision: r.revision})
 		}
 	}
 	r.cache.Apply(updates, r.revision)

@@ -33,6 +33,13 @@ func remote(t *testing.T, c *apiservertest.Cluster) *client.Remote {
 		Server: c.URL, HTTP: &http.Client{Transport: bearer{}}, Log: slog.New(slog.DiscardHandler),
 		Watched: []client.Watched{{Kind: resource.ConfigMaps.Info}, {Kind: resource.Namespaces.Info}, {Kind: resource.Pods.Info, Fields: "spec.nodeName=n1"}},
 	})
+	run(t, r)
+	return r
+}
+
+// run runs a client until the test ends, and waits until it holds everything.
+func run(t *testing.T, r *client.Remote) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -45,7 +52,6 @@ func remote(t *testing.T, c *apiservertest.Cluster) *client.Remote {
 	if err := r.Synced(wait); err != nil {
 		t.Fatal(err)
 	}
-	return r
 }
 
 func configMap(name string, data map[string]string) *corev1.ConfigMap {
@@ -103,4 +109,67 @@ func TestRemoteDo(t *testing.T) {
 	if _, err := r.Do(t.Context(), client.Delete(resource.ConfigMaps, made)); !apierrors.IsNotFound(err) {
 		t.Errorf("a second delete gives %v, want not found", err)
 	}
+}
+
+// TestRemoteFollows: a pod comes with what it names, and nothing else does.
+func TestRemoteFollows(t *testing.T) {
+	c := apiservertest.Start(t)
+	make := func(op client.Op) {
+		t.Helper()
+		if _, err := c.Client().Do(t.Context(), op); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make(client.Create(resource.ConfigMaps, configMap("named", map[string]string{"a": "1"})))
+	make(client.Create(resource.ConfigMaps, configMap("other", nil)))
+	make(client.Create(resource.ServiceAccounts, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default"}}))
+	r := client.NewRemote(client.RemoteConfig{
+		Server: c.URL, HTTP: &http.Client{Transport: bearer{}}, Log: slog.New(slog.DiscardHandler),
+		Watched: []client.Watched{{Kind: resource.Pods.Info}},
+		Follow: &client.Follow{Of: resource.Pods.Info, Refs: func(obj resource.Object) (refs []client.Ref) {
+			for name := range resource.PodConfigMaps(obj.(*corev1.Pod)) {
+				refs = append(refs, client.Ref{Kind: resource.ConfigMaps.Info, Namespace: obj.GetNamespace(), Name: name})
+			}
+			return refs
+		}},
+	})
+	run(t, r)
+	held := func() []string {
+		var names []string
+		for cm := range view.List(r.Cache().View(), resource.ConfigMaps, "") {
+			names = append(names, cm.Name+cm.Data["a"])
+		}
+		return names
+	}
+	until := func(kind *resource.Info, when func(*view.View) bool) {
+		t.Helper()
+		reader := r.Cache().Read(r.Cache().View().Revision(), kind)
+		defer reader.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		for !when(r.Cache().View()) {
+			if _, _, err := reader.Next(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p"},
+		Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{Name: "c", Image: "i", EnvFrom: []corev1.EnvFromSource{
+				{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "named"}}},
+			}}},
+			AutomountServiceAccountToken: new(bool),
+		},
+	}
+	make(client.Create(resource.Pods, pod))
+	until(resource.Pods.Info, func(v *view.View) bool { return v.Len(resource.Pods.Info) == 1 })
+	if got := held(); len(got) != 1 || got[0] != "named1" {
+		t.Errorf("with the pod came %v, want named1", got)
+	}
+	make(client.MergePatch(resource.ConfigMaps, "default", "named", "", map[string]any{"data": map[string]any{"a": "2"}}))
+	until(resource.ConfigMaps.Info, func(*view.View) bool { return len(held()) == 1 && held()[0] == "named2" })
+	zero := int64(0)
+	make(client.Op{Verb: resource.Delete, Kind: resource.Pods.Info, Namespace: "default", Name: "p", Delete: &metav1.DeleteOptions{GracePeriodSeconds: &zero}})
+	until(resource.ConfigMaps.Info, func(*view.View) bool { return len(held()) == 0 })
 }

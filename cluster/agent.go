@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/resource"
 )
@@ -70,10 +72,11 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 		Server: config.Server, Log: log,
 		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true}},
 		Watched: []client.Watched{
-			{Kind: resource.Pods.Info, Fields: "spec.nodeName=" + config.NodeName}, {Kind: resource.Nodes.Info},
-			{Kind: resource.ConfigMaps.Info}, {Kind: resource.Secrets.Info}, {Kind: resource.Services.Info},
-			{Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info}, {Kind: resource.ServiceAccounts.Info},
+			{Kind: resource.Pods.Info, Fields: "spec.nodeName=" + config.NodeName},
+			{Kind: resource.Nodes.Info, Fields: "metadata.name=" + config.NodeName},
+			{Kind: resource.Services.Info}, {Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info},
 		},
+		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs},
 	})
 	parts := &components{ctx: ctx, log: log}
 	parts.start("watches", remote.Run)
@@ -84,4 +87,18 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	parts.start("trim", trimAfterStart)
 	parts.wg.Wait()
 	return nil
+}
+
+// podRefs are the secrets and config maps that a pod names: those that its node
+// may read.
+func podRefs(obj resource.Object) []client.Ref {
+	pod := obj.(*corev1.Pod)
+	var refs []client.Ref
+	for name := range resource.PodSecrets(pod) {
+		refs = append(refs, client.Ref{Kind: resource.Secrets.Info, Namespace: pod.Namespace, Name: name})
+	}
+	for name := range resource.PodConfigMaps(pod) {
+		refs = append(refs, client.Ref{Kind: resource.ConfigMaps.Info, Namespace: pod.Namespace, Name: name})
+	}
+	return refs
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
+	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
 	"github.com/skiff-sh/skiff/controller/deployment"
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
@@ -35,6 +36,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
+		clusterroleaggregation.Controller(),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 	}
@@ -60,7 +62,7 @@ func permitComponents(d *authz.Defaults, all []controller.Controller) {
 		}
 		d.AddClusterRole("skiff:controller:"+c.Name, need, authz.UserSubject(user))
 	}
-	d.AddClusterRole("skiff:node", append(nodeRules(), d.ClusterRole("system:node").Rules...), authz.GroupSubject(authn.Nodes))
+	d.AddClusterRole("skiff:node", nodeRules(), authz.GroupSubject(authn.Nodes))
 }
 
 // nodeRules are what a node's service proxy and DNS read, beside what the node

@@ -42,12 +42,25 @@ type server struct {
 	address  netip.Addr
 	api      *apiserver.Server
 	listener net.Listener
+	alone    bool // neither controllers nor scheduler
 	log      *slog.Logger
 }
 
 // RunServer runs the control plane, and the node where the configuration asks
 // for one, until ctx ends.
 func RunServer(ctx context.Context, config Config, log *slog.Logger) error {
+	return runServer(ctx, config, false, log)
+}
+
+// RunAPI runs the API server alone, with neither controllers nor scheduler: what
+// a request leads to is then its doing only, which is how it is held against
+// upstream's.
+func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
+	config.Node = false
+	return runServer(ctx, config, true, log)
+}
+
+func runServer(ctx context.Context, config Config, alone bool, log *slog.Logger) error {
 	if err := config.Validate(); err != nil {
 		return err
 	}
@@ -67,7 +80,7 @@ func RunServer(ctx context.Context, config Config, log *slog.Logger) error {
 	if err := config.Save(); err != nil { // after what a wrong flag fails at
 		return err
 	}
-	s := &server{config: config, address: nodeAddress(bridgeAddress(config.PodCIDR)), listener: listener, log: log}
+	s := &server{config: config, address: nodeAddress(bridgeAddress(config.PodCIDR)), listener: listener, alone: alone, log: log}
 	return s.run(ctx)
 }
 
@@ -165,8 +178,10 @@ func (s *server) run(ctx context.Context) error {
 	}
 	s.api.SetReady()
 	s.log.Info("the API server is ready", "address", s.listener.Addr().String())
-	s.startControllers(parts, all)
-	parts.start("scheduler", s.runScheduler)
+	if !s.alone {
+		s.startControllers(parts, all)
+		parts.start("scheduler", s.runScheduler)
+	}
 	parts.start("trim", trimAfterStart)
 	if role != nil {
 		role.run(parts, s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}}))

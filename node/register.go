@@ -203,12 +203,14 @@ func (a *Agent) renew(ctx context.Context, now time.Time) error {
 	if node, ok := view.Get(v, resource.Nodes, "", name); ok {
 		owner = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: name, UID: node.UID}}
 	}
-	if old, ok := view.Get(v, resource.Leases, leaseNamespace, name); ok {
-		patch := map[string]any{"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name}}
-		if owner != nil && !equality.Semantic.DeepEqual(old.OwnerReferences, owner) {
-			patch["metadata"] = map[string]any{"ownerReferences": owner}
-		}
-		_, err := a.client.Do(ctx, client.MergePatch(resource.Leases, leaseNamespace, name, "", patch))
+	// A node elsewhere may not watch leases, so whether there is one shows when it
+	// is written.
+	patch := map[string]any{"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name}}
+	if owner != nil {
+		patch["metadata"] = map[string]any{"ownerReferences": owner}
+	}
+	_, err := a.client.Do(ctx, client.MergePatch(resource.Leases, leaseNamespace, name, "", patch))
+	if !apierrors.IsNotFound(err) {
 		return err
 	}
 	seconds := int32(4 * heartbeat / time.Second)
@@ -216,7 +218,7 @@ func (a *Agent) renew(ctx context.Context, now time.Time) error {
 		ObjectMeta: metav1.ObjectMeta{Namespace: leaseNamespace, Name: name, OwnerReferences: owner},
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: &seconds, RenewTime: &metav1.MicroTime{Time: now}},
 	}
-	_, err := a.client.Do(ctx, client.Create(resource.Leases, lease))
+	_, err = a.client.Do(ctx, client.Create(resource.Leases, lease))
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}

@@ -10,7 +10,8 @@ import (
 // ClusterRoles is the kind ClusterRole.
 var ClusterRoles = Define(Kind[*rbacv1.ClusterRole]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRole", Resource: "clusterroles",
-	Name: validate.PathSegmentName,
+	Name:           validate.PathSegmentName,
+	CreateOnUpdate: true,
 	Validate: func(_ Request, r, _ *rbacv1.ClusterRole) field.ErrorList {
 		return append(validate.Rules(r.Rules, false), validate.Aggregation(r.AggregationRule)...)
 	},

@@ -11,9 +11,10 @@ import (
 // ClusterRoleBindings is the kind ClusterRoleBinding.
 var ClusterRoleBindings = Define(Kind[*rbacv1.ClusterRoleBinding]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRoleBinding", Resource: "clusterrolebindings",
-	Name:     validate.PathSegmentName,
-	Validate: validateClusterRoleBinding,
-	Default:  defaultClusterRoleBinding,
+	Name:           validate.PathSegmentName,
+	CreateOnUpdate: true,
+	Validate:       validateClusterRoleBinding,
+	Default:        defaultClusterRoleBinding,
 	Columns: bindingColumns("clusterRoleBinding", rbacv1beta1.ClusterRoleBinding{}.SwaggerDoc()["roleRef"],
 		func(b *rbacv1.ClusterRoleBinding) (rbacv1.RoleRef, []rbacv1.Subject) { return b.RoleRef, b.Subjects }),
 })

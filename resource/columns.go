@@ -74,6 +74,12 @@ func boolean[T Object](c Column[T]) Column[T] {
 	return c
 }
 
+// named gives a column the format of a name.
+func named[T Object](c Column[T]) Column[T] {
+	c.Format = "name"
+	return c
+}
+
 // templateColumns are the wide columns of kinds that make pods.
 func templateColumns[T Object](template func(T) *corev1.PodSpec) []Column[T] {
 	join := func(get func(corev1.Container) string) func(T) any {

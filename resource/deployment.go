@@ -28,6 +28,7 @@ var Deployments = Define(Kind[*appsv1.Deployment]{
 		return &appsv1.Deployment{Spec: d.Spec, ObjectMeta: metav1.ObjectMeta{Annotations: d.Annotations}}
 	},
 	Status: func(to, from *appsv1.Deployment) { to.Status = from.Status },
+	Reset:  map[string][]string{"": {"status"}, "status": {"spec", "metadata.labels"}},
 	Scale: &Scale[*appsv1.Deployment]{
 		Spec:     func(d *appsv1.Deployment) int32 { return replicas(d.Spec.Replicas) },
 		SetSpec:  func(d *appsv1.Deployment, n int32) { d.Spec.Replicas = &n },

@@ -14,10 +14,11 @@ import (
 var Endpoints = Define(Kind[*corev1.Endpoints]{
 	Version: "v1", Kind: "Endpoints", Resource: "endpoints", Short: []string{"ep"},
 	Namespaced: true, Prefix: "services/endpoints",
-	Warn:       warnEndpoints,
-	Deprecated: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-	Validate:   func(_ Request, e, old *corev1.Endpoints) field.ErrorList { return validate.Endpoints(e, old) },
-	Default:    defaultEndpoints,
+	Warn:           warnEndpoints,
+	CreateOnUpdate: true,
+	Deprecated:     "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+	Validate:       func(_ Request, e, old *corev1.Endpoints) field.ErrorList { return validate.Endpoints(e, old) },
+	Default:        defaultEndpoints,
 	Columns: []Column[*corev1.Endpoints]{
 		nameColumn[*corev1.Endpoints](),
 		column("Endpoints", corev1.Endpoints{}.SwaggerDoc()["subsets"], func(e *corev1.Endpoints) any { return endpointsText(e) }),

@@ -27,6 +27,13 @@ func erase[T Object](k Kind[T]) *Info {
 		HasGeneration: k.Spec != nil,
 		New:           func() Object { return reflect.New(elem).Interface().(Object) },
 		Name:          k.Name,
+
+		Reset:          k.Reset,
+		CreateOnUpdate: k.CreateOnUpdate,
+		Conditional:    k.Conditional,
+	}
+	if info.Reset == nil && k.Status != nil {
+		info.Reset = map[string][]string{"": {"status"}, "status": {"spec"}}
 	}
 	if info.Singular == "" {
 		info.Singular = strings.ToLower(k.Kind)

@@ -19,11 +19,12 @@ import (
 var Events = Define(Kind[*corev1.Event]{
 	Version: "v1", Kind: "Event", Resource: "events", Short: []string{"ev"},
 	Namespaced: true, TTL: time.Hour,
-	Name:     validate.PathSegmentName,
-	Validate: func(req Request, e, old *corev1.Event) field.ErrorList { return validate.Event(e, old, req.Version) },
-	Columns:  eventColumns,
-	Fields:   eventFields,
-	Also:     []Served[*corev1.Event]{Serve("events.k8s.io", "v1", regardingFields, eventToV1, eventFromV1)},
+	Name:           validate.PathSegmentName,
+	CreateOnUpdate: true,
+	Validate:       func(req Request, e, old *corev1.Event) field.ErrorList { return validate.Event(e, old, req.Version) },
+	Columns:        eventColumns,
+	Fields:         eventFields,
+	Also:           []Served[*corev1.Event]{Serve("events.k8s.io", "v1", regardingFields, eventToV1, eventFromV1)},
 })
 
 var eventFields = map[string]func(*corev1.Event) string{

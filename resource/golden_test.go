@@ -70,7 +70,7 @@ func answer(t *testing.T, title, input string) string {
 	}
 	first, second, isUpdate := strings.Cut(input, "~~~\n")
 	info, obj := decode(t, first)
-	req := resource.Request{Verb: resource.Create, Now: metav1.NewTime(now)}
+	req := resource.Request{Verb: resource.Create, Now: metav1.NewTime(now), User: resource.User{Name: "jane", Groups: []string{"staff"}}}
 	var old resource.Object
 	if isUpdate {
 		old = obj
@@ -211,6 +211,19 @@ persistentvolumeclaims pvc PersistentVolumeClaim namespaced /registry/persistent
 networkpolicies.networking.k8s.io netpol NetworkPolicy namespaced /registry/networkpolicies/
 ingresses.networking.k8s.io ing Ingress namespaced /registry/ingress/
 ingressclasses.networking.k8s.io  IngressClass cluster /registry/ingressclasses/
+servicecidrs.networking.k8s.io  ServiceCIDR cluster /registry/servicecidrs/
+ipaddresses.networking.k8s.io ip IPAddress cluster /registry/ipaddresses/
+certificatesigningrequests.certificates.k8s.io csr CertificateSigningRequest cluster /registry/certificatesigningrequests/
+runtimeclasses.node.k8s.io  RuntimeClass cluster /registry/runtimeclasses/
+csidrivers.storage.k8s.io  CSIDriver cluster /registry/csidrivers/
+csinodes.storage.k8s.io  CSINode cluster /registry/csinodes/
+csistoragecapacities.storage.k8s.io  CSIStorageCapacity namespaced /registry/csistoragecapacities/
+volumeattachments.storage.k8s.io  VolumeAttachment cluster /registry/volumeattachments/
+volumeattributesclasses.storage.k8s.io vac VolumeAttributesClass cluster /registry/volumeattributesclasses/
+storageversionmigrations.storagemigration.k8s.io  StorageVersionMigration cluster /registry/storageversionmigrations/
+clustertrustbundles.certificates.k8s.io  ClusterTrustBundle cluster /registry/clustertrustbundles/
+flowschemas.flowcontrol.apiserver.k8s.io  FlowSchema cluster /registry/flowschemas/
+prioritylevelconfigurations.flowcontrol.apiserver.k8s.io  PriorityLevelConfiguration cluster /registry/prioritylevelconfigurations/
 roles.rbac.authorization.k8s.io  Role namespaced /registry/roles/
 clusterroles.rbac.authorization.k8s.io  ClusterRole cluster /registry/clusterroles/
 rolebindings.rbac.authorization.k8s.io  RoleBinding namespaced /registry/rolebindings/

@@ -25,8 +25,18 @@ type Request struct {
 	// Version is the group and version that the request speaks.
 	Version schema.GroupVersion
 	Now     metav1.Time
+	// User is who asks.
+	User User
 	// DryRun is set where nothing will be stored.
 	DryRun bool
+}
+
+// User is who a request comes from (authentication/v1 UserInfo).
+type User struct {
+	Name   string
+	UID    string
+	Groups []string
+	Extra  map[string][]string
 }
 
 // Verb is what a request does to an object, as kinds and plans distinguish it.
@@ -58,6 +68,18 @@ type Kind[T Object] struct {
 	TTL time.Duration
 	// Sealed kinds are encrypted in the store.
 	Sealed bool
+
+	// Reset lists, by subresource, the fields that a write through it cannot
+	// change, as dotted paths: nobody comes to own them that way. A kind with a
+	// status that says nothing has "status" for the object itself and "spec" for
+	// the status (upstream: GetResetFields of its strategy).
+	Reset map[string][]string
+	// CreateOnUpdate lets an update create the object (upstream:
+	// AllowCreateOnUpdate).
+	CreateOnUpdate bool
+	// Conditional makes every update name the resource version that it read
+	// (upstream: AllowUnconditionalUpdate is false).
+	Conditional bool
 
 	// Name checks metadata.name and generateName's prefix; see package
 	// k8s.io/apimachinery/pkg/api/validation. DNS subdomain if nil.
@@ -179,20 +201,24 @@ type Info struct {
 	TTL           time.Duration
 	Sealed        bool
 	HasGeneration bool
-	Scale         *Scale[Object]
-	Columns       []Column[Object]
-	Fields        map[string]func(Object) string
-	Indexes       map[string]func(Object) []string
-	New           func() Object
-	Name          func(name string, prefix bool) []string
-	Default       func(Object)
-	Prepare       func(req Request, obj, old Object)
-	Validate      func(req Request, obj, old Object) field.ErrorList
-	Warn          func(obj, old Object) []string
-	Delete        func(req Request, obj Object, opts *metav1.DeleteOptions) DeleteAction
-	Spec          func(Object) any
-	CopyStatus    func(to, from Object)
-	Subresources  []Subresource // by name
+	Reset         map[string][]string
+	// CreateOnUpdate and Conditional are as in Kind.
+	CreateOnUpdate bool
+	Conditional    bool
+	Scale          *Scale[Object]
+	Columns        []Column[Object]
+	Fields         map[string]func(Object) string
+	Indexes        map[string]func(Object) []string
+	New            func() Object
+	Name           func(name string, prefix bool) []string
+	Default        func(Object)
+	Prepare        func(req Request, obj, old Object)
+	Validate       func(req Request, obj, old Object) field.ErrorList
+	Warn           func(obj, old Object) []string
+	Delete         func(req Request, obj Object, opts *metav1.DeleteOptions) DeleteAction
+	Spec           func(Object) any
+	CopyStatus     func(to, from Object)
+	Subresources   []Subresource // by name
 	// Served are the versions in which clients may speak of the kind. The first is
 	// the stored one, which GVK and GVR name too.
 	Served []*ServedInfo

@@ -10,6 +10,7 @@ import (
 // Leases is the kind Lease.
 var Leases = Define(Kind[*coordinationv1.Lease]{
 	Group: "coordination.k8s.io", Version: "v1", Kind: "Lease", Resource: "leases", Namespaced: true,
+	CreateOnUpdate: true, Conditional: true,
 	Validate: func(_ Request, l, _ *coordinationv1.Lease) field.ErrorList { return validate.Lease(l) },
 	Prepare:  prepareLease,
 	Columns: []Column[*coordinationv1.Lease]{

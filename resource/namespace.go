@@ -22,6 +22,7 @@ var Namespaces = Define(Kind[*corev1.Namespace]{
 	Prepare: prepareNamespace,
 	Delete:  deleteNamespace,
 	Status:  func(to, from *corev1.Namespace) { to.Status = from.Status },
+	Reset:   map[string][]string{"": {"status"}, "status": {"spec"}, "finalize": {"status"}},
 	Parts: []Part[*corev1.Namespace]{{
 		Name: "finalize", Verbs: []string{"update"}, Copy: func(to, from *corev1.Namespace) { to.Spec = from.Spec },
 	}},

@@ -33,6 +33,12 @@ func defaultPersistentVolume(v *corev1.PersistentVolume) {
 	s := &v.Spec
 	setIfEmpty(&s.PersistentVolumeReclaimPolicy, corev1.PersistentVolumeReclaimRetain)
 	setIfNil(&s.VolumeMode, corev1.PersistentVolumeFilesystem)
+	defaultVolumeSpec(s)
+}
+
+// defaultVolumeSpec fills in what every volume's spec has, be it a volume of
+// its own or one that is written into an attachment.
+func defaultVolumeSpec(s *corev1.PersistentVolumeSpec) {
 	roundUp(s.Capacity)
 	if s.HostPath != nil {
 		setIfNil(&s.HostPath.Type, corev1.HostPathUnset)

@@ -20,6 +20,9 @@ var Pods = Define(Kind[*corev1.Pod]{
 	Delete:   deletePod,
 	Spec:     func(p *corev1.Pod) any { return &p.Spec },
 	Status:   func(to, from *corev1.Pod) { to.Status = from.Status },
+	Reset: map[string][]string{
+		"": {"status"}, "status": {"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"},
+	},
 	Parts:    podParts,
 	Attached: podAttached,
 	Columns:  podColumns,

@@ -10,7 +10,8 @@ import (
 // Roles is the kind Role.
 var Roles = Define(Kind[*rbacv1.Role]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "Role", Resource: "roles", Namespaced: true,
-	Name:     validate.PathSegmentName,
-	Validate: func(_ Request, r, _ *rbacv1.Role) field.ErrorList { return validate.Rules(r.Rules, true) },
-	Columns:  []Column[*rbacv1.Role]{nameColumn[*rbacv1.Role](), createdColumn[*rbacv1.Role]()},
+	Name:           validate.PathSegmentName,
+	CreateOnUpdate: true,
+	Validate:       func(_ Request, r, _ *rbacv1.Role) field.ErrorList { return validate.Rules(r.Rules, true) },
+	Columns:        []Column[*rbacv1.Role]{nameColumn[*rbacv1.Role](), createdColumn[*rbacv1.Role]()},
 })

@@ -13,9 +13,10 @@ import (
 // RoleBindings is the kind RoleBinding.
 var RoleBindings = Define(Kind[*rbacv1.RoleBinding]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "RoleBinding", Resource: "rolebindings", Namespaced: true,
-	Name:     validate.PathSegmentName,
-	Validate: validateRoleBinding,
-	Default:  defaultRoleBinding,
+	Name:           validate.PathSegmentName,
+	CreateOnUpdate: true,
+	Validate:       validateRoleBinding,
+	Default:        defaultRoleBinding,
 	Columns: bindingColumns("roleBinding", rbacv1beta1.RoleBinding{}.SwaggerDoc()["roleRef"],
 		func(b *rbacv1.RoleBinding) (rbacv1.RoleRef, []rbacv1.Subject) { return b.RoleRef, b.Subjects }),
 })

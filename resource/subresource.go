@@ -56,6 +56,9 @@ func (s *Subresource) Take(obj, old Object) {
 	s.Copy(next, obj)
 	next.SetResourceVersion(obj.GetResourceVersion())
 	next.SetManagedFields(obj.GetManagedFields())
+	if uid := obj.GetUID(); uid != "" { // another one is for the validation to refuse
+		next.SetUID(uid)
+	}
 	if !s.KeepMetadata {
 		next.SetLabels(obj.GetLabels())
 		next.SetAnnotations(obj.GetAnnotations())

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/view"
 )
 
@@ -9,7 +10,13 @@ type Config struct {
 	View func() *view.View
 	// Suffix returns random characters that make a name unique.
 	Suffix func() string
+	// MaySigner says what a user may do to a signer of certificates.
+	MaySigner MaySigner
 }
+
+// MaySigner says whether a user may do something to a signer of certificates,
+// or to all signers of a domain: "example.com/*".
+type MaySigner func(user authn.User, verb, signer string) bool
 
 // New returns the chain of the steps that are on by default, in upstream's
 // order (pkg/kubeapiserver/options/plugins.go).
@@ -24,13 +31,14 @@ func New(c Config) *Chain {
 		priority(),
 		defaultTolerationSeconds(),
 		defaultStorageClass(),
-		// StorageObjectInUseProtection
+		storageObjectInUseProtection(),
 		// PersistentVolumeClaimResize
-		// RuntimeClass
-		// CertificateApproval
-		// CertificateSigning
-		// CertificateSubjectRestriction
-		// DefaultIngressClass
+		runtimeClass(),
+		certificateApproval(c.MaySigner),
+		certificateSigning(c.MaySigner),
+		clusterTrustBundleAttest(c.MaySigner),
+		certificateSubjectRestriction(),
+		defaultIngressClass(),
 		// MutatingAdmissionPolicy
 		// MutatingAdmissionWebhook
 		// ValidatingAdmissionPolicy

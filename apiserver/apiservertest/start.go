@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store/mem"
 )
@@ -33,6 +35,8 @@ type Cluster struct {
 	API *apiserver.Server
 	URL string
 	t   *testing.T
+	// authority signs the client certificates that the server takes.
+	authority *pki.Pair
 }
 
 // users resolves tokens of the form "user" or "user:group,group".
@@ -61,6 +65,10 @@ func Start(t *testing.T) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	authority, err := pki.NewAuthority("test", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
 	api, err := apiserver.New(apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")},
 		NodePorts: [2]int32{30000, 32767}, AdvertiseAddress: netip.MustParseAddr("192.0.2.7"), AdvertisePort: 6443,
@@ -69,7 +77,7 @@ func Start(t *testing.T) *Cluster {
 		Tokens: &authn.ServiceAccountTokens{
 			Issuer: "https://test", Audiences: []string{"https://test"}, Key: key, Algorithm: jose.ES256, Now: time.Now,
 		},
-		ClientCAs:     func() *x509.CertPool { return x509.NewCertPool() },
+		ClientCAs:     func() *x509.CertPool { return pki.Pool(authority) },
 		NodeTransport: &http.Transport{}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -94,7 +102,7 @@ func Start(t *testing.T) *Cluster {
 			t.Errorf("feed the view: %v", err)
 		}
 	})
-	return &Cluster{API: api, URL: server.URL, t: t}
+	return &Cluster{API: api, URL: server.URL, t: t, authority: authority}
 }
 
 // Client is a client in the same process that may do anything.
@@ -128,18 +136,50 @@ func (c *Cluster) Do(method, path, body string, headers ...string) Answer {
 // As makes a request with a token.
 func (c *Cluster) As(token, method, path, body string, headers ...string) Answer {
 	c.t.Helper()
-	req, err := http.NewRequestWithContext(c.t.Context(), method, c.URL+path, bytes.NewBufferString(body))
+	if token != "" {
+		headers = append(headers, "Authorization: Bearer "+token)
+	}
+	return c.request(http.DefaultClient, c.URL, method, path, body, headers)
+}
+
+// Certified makes a request over TLS with a client certificate that the
+// cluster's authority signed, or one of its own where signed is false.
+func (c *Cluster) Certified(leaf pki.Leaf, signed bool, method, path, body string, headers ...string) Answer {
+	c.t.Helper()
+	server := httptest.NewUnstartedServer(c.API)
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.Config.ConnContext = authn.WithConnection
+	server.StartTLS()
+	defer server.Close()
+	authority := c.authority
+	if !signed {
+		other, err := pki.NewAuthority("test", time.Now())
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		authority = other
+	}
+	leaf.Client = true
+	pair, err := authority.Issue(leaf, time.Now())
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+	client := server.Client()
+	client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{pair.TLS()}
+	return c.request(client, server.URL, method, path, body, headers)
+}
+
+func (c *Cluster) request(client *http.Client, url, method, path, body string, headers []string) Answer {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), method, url+path, bytes.NewBufferString(body))
+	if err != nil {
+		c.t.Fatal(err)
 	}
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
-		req.Header.Set(name, value)
+		req.Header.Add(name, value)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -29,13 +29,13 @@ func nodeMay(v *view.View, node string, a *Attributes) (bool, string) {
 	if a.Path == "" && a.Group == "" {
 		switch a.Resource {
 		case "secrets":
-			return n.read(resource.PodSecrets)
+			return n.secrets()
 		case "configmaps":
 			return n.read(resource.PodConfigMaps)
 		case "persistentvolumeclaims":
 			return n.claims()
 		case "persistentvolumes":
-			return n.get(func() bool { return false })
+			return n.get(n.volumeInUse)
 		case "serviceaccounts":
 			return n.serviceAccounts()
 		case "nodes":
@@ -115,6 +115,57 @@ func (n nodeQuestion) read(names func(*corev1.Pod) iter.Seq[string]) (bool, stri
 		return false, "can only read namespaced object of this type"
 	}
 	return n.related(func() bool { return n.named(names) })
+}
+
+// secrets may be read that pods name, and those by which their volumes are
+// mounted.
+func (n nodeQuestion) secrets() (bool, string) {
+	ok, why := n.read(resource.PodSecrets)
+	if ok || n.a.Name == "" || !n.verb("get", "list", "watch") || n.a.Subresource != "" {
+		return ok, why
+	}
+	for pv := range n.volumes() {
+		for namespace, name := range resource.VolumeSecrets(pv) {
+			if namespace == n.a.Namespace && name == n.a.Name {
+				return true, ""
+			}
+		}
+	}
+	return false, why
+}
+
+// volumes yields the persistent volumes that are bound to claims of the node's
+// pods.
+func (n nodeQuestion) volumes() iter.Seq[*corev1.PersistentVolume] {
+	return func(yield func(*corev1.PersistentVolume) bool) {
+		for pod := range view.By(n.v, resource.Pods, resource.PodNodeIndex, n.node) {
+			if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
+				continue
+			}
+			for name := range resource.PodClaims(pod) {
+				claim, ok := view.Get(n.v, resource.PersistentVolumeClaims, pod.Namespace, name)
+				if !ok {
+					continue
+				}
+				pv, ok := view.Get(n.v, resource.PersistentVolumes, "", claim.Spec.VolumeName)
+				if !ok || pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.Namespace != pod.Namespace || pv.Spec.ClaimRef.Name != name {
+					continue
+				}
+				if !yield(pv) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (n nodeQuestion) volumeInUse() bool {
+	for pv := range n.volumes() {
+		if pv.Name == n.a.Name {
+			return true
+		}
+	}
+	return false
 }
 
 func (n nodeQuestion) get(is func() bool) (bool, string) {

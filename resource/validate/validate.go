@@ -25,9 +25,9 @@ func (p *problems) add(errs ...*field.Error) { *p = append(*p, errs...) }
 func (p *problems) list() field.ErrorList {
 	slices.SortStableFunc(*p, func(a, b *field.Error) int {
 		switch {
-		case a.CoveredByDeclarative == b.CoveredByDeclarative:
+		case a.IsBeta() == b.IsBeta():
 			return 0
-		case b.CoveredByDeclarative:
+		case b.IsBeta():
 			return -1
 		}
 		return 1
@@ -36,10 +36,11 @@ func (p *problems) list() field.ErrorList {
 }
 
 // declared adds problems that the API finds by the rules in its types (KEP-5073
-// declarative validation). It looks at those last.
+// declarative validation). It looks at those last. They are marked as beta, as
+// these rules are in 1.37.
 func (p *problems) declared(errs ...*field.Error) {
 	for _, err := range errs {
-		p.add(err.MarkCoveredByDeclarative())
+		p.add(err.MarkBeta())
 	}
 }
 
@@ -163,6 +164,15 @@ func Immutable(path *field.Path, value, old any) field.ErrorList {
 		return nil
 	}
 	return field.ErrorList{field.Invalid(path, plain(value), "field is immutable").WithOrigin("immutable")}
+}
+
+// immutableRaw is Immutable for a rule in a type, whose report shows the value
+// as the API writes it.
+func immutableRaw(path *field.Path, value, old any) field.ErrorList {
+	if equality.Semantic.DeepEqual(value, old) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, value, "field is immutable").WithOrigin("immutable")}
 }
 
 // Labels checks a map of labels, such as a selector.

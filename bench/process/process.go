@@ -1,10 +1,12 @@
-package main
+// Package process starts programs, asks whether they are ready, and measures what
+// they take.
+package process
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,29 +16,30 @@ import (
 	"time"
 )
 
-// process is a program that we have started. It ends with us.
-type process struct {
+// Process is a program that we have started. It ends with us.
+type Process struct {
+	Stdin io.WriteCloser
+	Began time.Time
+
 	cmd   *exec.Cmd
-	stdin io.WriteCloser
 	log   string // file with what it prints
 	ended chan struct{}
-	began time.Time
 }
 
-// start runs a program in the background; stdout may be nil.
-func start(log string, stdout io.Writer, name string, args ...string) (*process, error) {
+// Start runs a program in the background; stdout may be nil.
+func Start(log string, stdout io.Writer, name string, args ...string) (*Process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	defer out.Close()
-	p := &process{cmd: exec.Command(name, args...), log: log, ended: make(chan struct{}), began: time.Now()}
+	p := &Process{cmd: exec.Command(name, args...), log: log, ended: make(chan struct{}), Began: time.Now()}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if stdout != nil {
 		p.cmd.Stdout = stdout
 	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+	if p.Stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	if err := p.cmd.Start(); err != nil {
@@ -49,8 +52,17 @@ func start(log string, stdout io.Writer, name string, args ...string) (*process,
 	return p, nil
 }
 
-// stop ends the program, by force if it does not within 10 s.
-func (p *process) stop() {
+// PID is the program's process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Signal sends a signal; the program may have ended already.
+func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// LastWords is what the program said at its end.
+func (p *Process) LastWords() string { return lastWords(p.log) }
+
+// Stop ends the program, by force if it does not within 10 s.
+func (p *Process) Stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 	select {
 	case <-p.ended:
@@ -60,8 +72,8 @@ func (p *process) stop() {
 	}
 }
 
-// died is the error of a program that has ended, nil while it runs.
-func (p *process) died() error {
+// Died is the error of a program that has ended, nil while it runs.
+func (p *Process) Died() error {
 	select {
 	case <-p.ended:
 		return fmt.Errorf("%s has ended (%s): %s", filepath.Base(p.cmd.Path), p.cmd.ProcessState, lastWords(p.log))
@@ -89,8 +101,8 @@ func lastWords(file string) string {
 // ticksPerSecond is the unit of /proc/PID/stat, which Linux fixes at 100.
 const ticksPerSecond = 100
 
-// cpuTime is the processor time that processes have used, in steps of 10 ms.
-func cpuTime(pids ...int) (time.Duration, error) {
+// CPUTime is the processor time that processes have used, in steps of 10 ms.
+func CPUTime(pids ...int) (time.Duration, error) {
 	ticks := 0
 	for _, pid := range pids {
 		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -109,9 +121,9 @@ func cpuTime(pids ...int) (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
-// memory is resident memory of processes in bytes. PSS counts pages shared with
+// Memory is resident memory of processes in bytes. PSS counts pages shared with
 // other processes by their share.
-func memory(pids ...int) (rss, pss float64, err error) {
+func Memory(pids ...int) (rss, pss float64, err error) {
 	for _, pid := range pids {
 		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if err != nil {
@@ -136,10 +148,10 @@ func memory(pids ...int) (rss, pss float64, err error) {
 	return rss, pss, nil
 }
 
-// poll calls ok at short intervals until it returns nil, and returns its last
+// Poll calls ok at short intervals until it returns nil, and returns its last
 // error when the time is over or alive reports an error. It is for programs
 // that can be asked but do not tell.
-func poll(limit, every time.Duration, alive func() error, ok func() error) error {
+func Poll(limit, every time.Duration, alive func() error, ok func() error) error {
 	for end := time.Now().Add(limit); ; time.Sleep(every) {
 		err := ok()
 		if err == nil {
@@ -154,11 +166,12 @@ func poll(limit, every time.Duration, alive func() error, ok func() error) error
 	}
 }
 
-var errNoRoot = errors.New("needs root")
-
-func needRoot() error {
-	if os.Geteuid() != 0 {
-		return errNoRoot
+// FreePort is a port of the loopback address that nobody uses now.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	return nil
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
 }

@@ -1,0 +1,50 @@
+package resource
+
+import (
+	"maps"
+	"slices"
+
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/resource/validate"
+)
+
+// CSIStorageCapacities is the kind CSIStorageCapacity.
+var CSIStorageCapacities = Define(Kind[*storagev1.CSIStorageCapacity]{
+	Group: "storage.k8s.io", Version: "v1", Kind: "CSIStorageCapacity", Resource: "csistoragecapacities", Namespaced: true,
+	Validate: func(_ Request, c, old *storagev1.CSIStorageCapacity) field.ErrorList {
+		return validate.CSIStorageCapacity(c, old)
+	},
+	Warn: warnStorageCapacity,
+	Columns: []Column[*storagev1.CSIStorageCapacity]{
+		nameColumn[*storagev1.CSIStorageCapacity](),
+		column("StorageClassName", storagev1.CSIStorageCapacity{}.SwaggerDoc()["storageClassName"],
+			func(c *storagev1.CSIStorageCapacity) any { return c.StorageClassName }),
+		column("Capacity", storagev1.CSIStorageCapacity{}.SwaggerDoc()["capacity"], func(c *storagev1.CSIStorageCapacity) any {
+			if c.Capacity == nil {
+				return "<unset>"
+			}
+			return c.Capacity.String()
+		}),
+	},
+})
+
+func warnStorageCapacity(c, _ *storagev1.CSIStorageCapacity) []string {
+	var w warnings
+	if c.NodeTopology == nil {
+		return nil
+	}
+	at := field.NewPath("nodeTopology")
+	for i, e := range c.NodeTopology.MatchExpressions {
+		if m, ok := oldNodeLabel(e.Key); ok {
+			w.add("%s: %s is %s", at.Child("matchExpressions").Index(i).Child("key"), e.Key, m)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.NodeTopology.MatchLabels)) {
+		if m, ok := oldNodeLabel(key); ok {
+			w.add("%s: %s", at.Child("matchLabels").Child(key), m)
+		}
+	}
+	return w.all
+}
