@@ -103,7 +103,7 @@ func TestPodRefusals(t *testing.T) {
 
 func TestNewNodeIsTainted(t *testing.T) {
 	c := apiservertest.Start(t)
-	node := post(t, c, "/api/v1/nodes", "{apiVersion: v1, kind: Node, metadata: {name: n}}", 201)
+	node := post(t, c, "/api/v1/nodes", "{apiVersion: v1, kind: Node, metadata: {name: node}}", 201)
 	if got := at(t, node, "spec/taints/0/key"); got != "node.kubernetes.io/not-ready" {
 		t.Errorf("got taint %v", got)
 	}
@@ -136,7 +136,7 @@ func TestLimitRanger(t *testing.T) {
 		}
 	}
 	for resources, want := range map[string]string{
-		"limits: {cpu: 2, memory: 1Mi}":                           `maximum cpu usage per Container is 1, but limit is 2, cpu max limit to request ratio per Container is 5, but provided ratio is 20.000000`,
+		"requests: {cpu: 100m}, limits: {cpu: 2, memory: 1Mi}":    `[maximum cpu usage per Container is 1, but limit is 2, cpu max limit to request ratio per Container is 5, but provided ratio is 20.000000`,
 		"requests: {cpu: 10m}, limits: {cpu: 20m, memory: 1Mi}":   `minimum cpu usage per Container is 50m, but request is 10m`,
 		"requests: {cpu: 100m}, limits: {cpu: 600m, memory: 1Mi}": `cpu max limit to request ratio per Container is 5, but provided ratio is 6.000000`,
 	} {
