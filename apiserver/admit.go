@@ -68,6 +68,7 @@ func (s *Server) maySigner(user authn.User, verb, signer string) bool {
 // admitDelete runs all of admission on the deletion of an object.
 func (s *Server) admitDelete(c *call, old resource.Object, opts *metav1.DeleteOptions) error {
 	a := c.attributes(admissionv1.Delete, nil, old)
+	defer a.Release()
 	if opts != nil {
 		a.Options = opts
 	}
@@ -81,6 +82,7 @@ func (s *Server) admitDelete(c *call, old resource.Object, opts *metav1.DeleteOp
 // another kind.
 func (s *Server) admitBody(c *call, kind schema.GroupVersionKind, body runtime.Object) error {
 	a := c.attributes(admissionv1.Create, nil, nil)
+	defer a.Release()
 	a.Kind, a.Object = kind, body
 	if err := s.admission.Mutate(c.ctx, a); err != nil {
 		return err

@@ -90,6 +90,9 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 }
 
 func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) error {
+	if c.info.Computed {
+		return s.serveComponents(w, r, c)
+	}
 	if c.target.subresource != "" {
 		return s.serveSubresource(w, r, c)
 	}

@@ -113,7 +113,7 @@ func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
 		release()
 		return change{}, err
 	}
-	return change{obj: obj, release: release}, nil
+	return change{obj: obj, release: func() { a.Release(); release() }}, nil
 }
 
 func (s *Server) alreadyExists(c *call, obj resource.Object) error {

@@ -151,7 +151,7 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 	if c.info.Delete != nil {
 		action = c.info.Delete(c.request(resource.Delete), obj, opts)
 	}
-	finalizers := propagationFinalizers(obj.GetFinalizers(), opts)
+	finalizers := propagationFinalizers(obj.GetFinalizers(), opts, c.info.Orphans)
 	grace := int64(0)
 	if action.Grace != nil {
 		grace = *action.Grace
@@ -187,8 +187,9 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 }
 
 // propagationFinalizers puts the finalizer of the wanted propagation among the
-// object's own.
-func propagationFinalizers(have []string, opts *metav1.DeleteOptions) []string {
+// object's own. Where none is wanted, one that is there stays, and else the
+// kind's default counts.
+func propagationFinalizers(have []string, opts *metav1.DeleteOptions, orphans bool) []string {
 	orphan, foreground := false, false
 	switch {
 	case opts.PropagationPolicy != nil:
@@ -196,6 +197,8 @@ func propagationFinalizers(have []string, opts *metav1.DeleteOptions) []string {
 		foreground = *opts.PropagationPolicy == metav1.DeletePropagationForeground
 	case opts.OrphanDependents != nil: //nolint:staticcheck // old clients still send it
 		orphan = *opts.OrphanDependents //nolint:staticcheck // as above
+	case orphans && !slices.Contains(have, metav1.FinalizerOrphanDependents) && !slices.Contains(have, metav1.FinalizerDeleteDependents):
+		orphan = true
 	default:
 		return have
 	}

@@ -127,6 +127,9 @@ func (s *Server) resources(gv schema.GroupVersion) []metav1.APIResource {
 }
 
 func verbsOf(info *resource.Info) metav1.Verbs {
+	if info.Computed {
+		return metav1.Verbs{"get", "list"}
+	}
 	if info.GVR.Group == "" && info.GVR.Resource == "namespaces" {
 		return metav1.Verbs{"create", "delete", "get", "list", "patch", "update", "watch"}
 	}

@@ -85,3 +85,16 @@ func TestFlowControlDefaults(t *testing.T) {
 	want(t, c.Do("PATCH", flow+"/flowschemas/exempt", `{"spec":{"matchingPrecedence":5}}`, "Content-Type: application/merge-patch+json"), 422, "spec of 'exempt' must equal the fixed value")
 	want(t, c.Do("GET", "/apis/networking.k8s.io/v1/servicecidrs/kubernetes", ""), 200, `"cidrs":["10.96.0.0/16"]`, `"type":"Ready"`)
 }
+
+func TestComponentStatuses(t *testing.T) {
+	c := apiservertest.Start(t)
+	list := c.Do("GET", "/api/v1/componentstatuses", "")
+	want(t, list, 200, `"kind":"ComponentStatusList"`, `"name":"etcd-0"`, `"type":"Healthy","status":"True","message":"ok"`)
+	if !strings.Contains(list.Header.Get("Warning"), "v1 ComponentStatus is deprecated in v1.19+") {
+		t.Errorf("no warning: %v", list.Header)
+	}
+	want(t, c.Do("GET", "/api/v1/componentstatuses/scheduler", ""), 200, `"kind":"ComponentStatus"`)
+	want(t, c.Do("GET", "/api/v1/componentstatuses/x", ""), 404, `componentstatus \"x\" not found`)
+	want(t, c.Do("POST", "/api/v1/componentstatuses", `{"metadata":{"name":"x"}}`), 405)
+	want(t, c.Do("GET", "/api/v1", ""), 200, `{"name":"componentstatuses","singularName":"componentstatus","namespaced":false,"kind":"ComponentStatus","verbs":["get","list"],"shortNames":["cs"]}`)
+}

@@ -313,32 +313,36 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err != nil {
 		return err
 	}
-	q := r.URL.Query()
-	page, err := s.page(c, q)
+	page, err := s.page(c, r.URL.Query())
 	if err != nil {
 		return err
 	}
-	c.writeWarnings(w)
 	meta := metav1.ListMeta{
 		ResourceVersion: strconv.FormatInt(page.revision, 10), Continue: page.next, RemainingItemCount: page.remaining,
 	}
+	return c.writeList(w, r, f, meta, page.entries)
+}
+
+// writeList answers with entries in the form that the client asked for.
+func (c *call) writeList(w http.ResponseWriter, r *http.Request, f format, meta metav1.ListMeta, entries []*view.Entry) error {
+	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
-		table := tableOf(c.version, page.entries, metav1.IncludeObjectPolicy(q.Get("includeObject")), c.now, true)
+		table := tableOf(c.version, entries, metav1.IncludeObjectPolicy(r.URL.Query().Get("includeObject")), c.now, true)
 		table.ListMeta = meta
 		return write(w, f, http.StatusOK, tableKind, table)
 	case f.as == "PartialObjectMetadataList":
-		list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: make([]metav1.PartialObjectMetadata, 0, len(page.entries))}
-		for _, e := range page.entries {
+		list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: make([]metav1.PartialObjectMetadata, 0, len(entries))}
+		for _, e := range entries {
 			list.Items = append(list.Items, *partialOf(e))
 		}
 		return write(w, f, http.StatusOK, partialListKind, list)
 	case f.as != "":
 		return notAcceptable()
 	case f.media == typeProtobuf:
-		return c.writeProtobufList(w, meta, page.entries)
+		return c.writeProtobufList(w, meta, entries)
 	}
-	return c.writeJSONList(w, f, meta, page.entries)
+	return c.writeJSONList(w, f, meta, entries)
 }
 
 func (c *call) writeJSONList(w http.ResponseWriter, f format, meta metav1.ListMeta, entries []*view.Entry) error {

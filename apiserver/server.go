@@ -120,9 +120,13 @@ func New(config Config, deps Deps) (*Server, error) {
 		owners:  apply.New(config.Kinds),
 		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
-	s.admission = admission.New(admission.Config{View: s.cache.View, Suffix: rand5, MaySigner: s.maySigner})
+	s.admission = admission.New(admission.Config{
+		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
+		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil },
+	})
 	// The library has no other way to bound what copying makes of a document.
 	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)
+	go s.owners.Warm()
 	s.stop, s.halt = context.WithCancel(context.Background())
 	deps.Tokens.View = s.cache.View
 	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}

@@ -1,9 +1,7 @@
 package apiserver
 
 import (
-	"fmt"
 	"net/http"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,9 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"github.com/skiff-sh/skiff/resource"
 )
 
 var (
@@ -99,73 +94,4 @@ func serveBody[T runtime.Object](s *Server, w http.ResponseWriter, r *http.Reque
 
 func success(code int32) *metav1.Status {
 	return &metav1.Status{Status: metav1.StatusSuccess, Code: code}
-}
-
-// bind assigns a pod to a node (the scheduler's only write to a pod).
-func (s *Server) bind(c *call, binding *corev1.Binding) (runtime.Object, error) {
-	path := field.NewPath("target")
-	var errs field.ErrorList
-	if binding.Target.Kind != "" && binding.Target.Kind != "Node" {
-		errs = append(errs, field.NotSupported(path.Child("kind"), binding.Target.Kind, []string{"Node", "<empty>"}))
-	}
-	if binding.Target.Name == "" {
-		errs = append(errs, field.Required(path.Child("name"), ""))
-	}
-	if len(errs) > 0 {
-		return nil, apierrors.NewInvalid(bindingKind.GroupKind(), binding.Name, errs)
-	}
-	if err := s.admitBody(c, bindingKind, binding); err != nil {
-		return nil, err
-	}
-	_, err := s.mutate(c, c.key(), func(old resource.Object) (change, error) {
-		pod := old.(*corev1.Pod).DeepCopy()
-		if binding.UID != "" && binding.UID != pod.UID {
-			return change{}, apierrors.NewConflict(c.info.GR(), pod.Name, fmt.Errorf(
-				"Precondition failed: UID in precondition: %v, UID in object meta: %v", binding.UID, pod.UID))
-		}
-		if err := bindable(pod); err != nil {
-			return change{}, apierrors.NewConflict(schema.GroupResource{Resource: "pods/binding"}, pod.Name, err)
-		}
-		pod.Spec.NodeName = binding.Target.Name
-		for key, value := range binding.Annotations {
-			metav1.SetMetaDataAnnotation(&pod.ObjectMeta, key, value)
-		}
-		setScheduled(pod, metav1.NewTime(c.now.Truncate(time.Second)))
-		return change{obj: pod}, nil
-	})
-	return success(http.StatusCreated), err
-}
-
-func bindable(pod *corev1.Pod) error {
-	switch {
-	case pod.DeletionTimestamp != nil:
-		return fmt.Errorf("pod %s is being deleted, cannot be assigned to a host", pod.Name)
-	case pod.Spec.NodeName != "":
-		return fmt.Errorf("pod %v is already assigned to node %q", pod.Name, pod.Spec.NodeName)
-	case len(pod.Spec.SchedulingGates) != 0:
-		return fmt.Errorf("pod %v has non-empty .spec.schedulingGates", pod.Name)
-	}
-	return nil
-}
-
-func setScheduled(pod *corev1.Pod, now metav1.Time) {
-	want := corev1.PodCondition{
-		Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: now, ObservedGeneration: pod.Generation,
-	}
-	for i, have := range pod.Status.Conditions {
-		if have.Type == corev1.PodScheduled {
-			pod.Status.Conditions[i] = want
-			return
-		}
-	}
-	pod.Status.Conditions = append(pod.Status.Conditions, want)
-}
-
-// evict deletes a pod as a drain asks for it.
-func (s *Server) evict(c *call, eviction *policyv1.Eviction) (runtime.Object, error) {
-	if err := s.admitBody(c, evictionKind, eviction); err != nil {
-		return nil, err
-	}
-	_, _, err := s.delete(c, c.key(), eviction.DeleteOptions)
-	return success(http.StatusCreated), err
 }

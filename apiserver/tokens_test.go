@@ -48,7 +48,7 @@ func TestPodToken(t *testing.T) {
 	want(t, c.Do("POST", accounts, `{"metadata":{"name":"other"}}`), 201)
 	want(t, c.Do("POST", "/api/v1/namespaces/default/pods", podBody), 201)
 	want(t, c.Do("POST", "/api/v1/nodes", `{"metadata":{"name":"n1"}}`), 201)
-	want(t, c.Do("POST", "/api/v1/namespaces/default/pods/p/binding", `{"target":{"kind":"Node","name":"n1"}}`), 201)
+	want(t, c.Do("POST", "/api/v1/namespaces/default/pods/p/binding", `{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n1"}}`), 201)
 	bound := `{"spec":{"boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":"p"}}}`
 	want(t, c.Do("POST", accounts+"/other/token", bound), 400, `cannot bind token for serviceaccount \"other\" to pod running with different serviceaccount name.`)
 	want(t, c.Do("POST", accounts+"/bot/token", strings.Replace(bound, `"name":"p"`, `"name":"p","uid":"u"`, 1)), 409, "the UID in the bound object reference (u) does not match the UID in record")

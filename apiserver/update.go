@@ -106,7 +106,7 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 		release()
 		return change{}, err
 	}
-	result := change{obj: obj, release: release, remove: c.finished(obj)}
+	result := change{obj: obj, release: func() { a.Release(); release() }, remove: c.finished(obj)}
 	result.same = !result.remove && equal(obj, old)
 	return result, nil
 }

@@ -397,8 +397,8 @@ func TestBinding(t *testing.T) {
 	want(t, c.Do("POST", "/api/v1/namespaces/default/serviceaccounts", `{"metadata":{"name":"default"}}`), 201)
 	pod := `{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}}`
 	want(t, c.Do("POST", pods, pod), 201, "kube-api-access-", "node.kubernetes.io/not-ready")
-	want(t, c.Do("POST", pods+"/p/binding", `{"target":{"kind":"Node","name":"n1"}}`), 201)
-	want(t, c.Do("POST", pods+"/p/binding", `{"target":{"kind":"Node","name":"n2"}}`), 409, "already assigned")
+	want(t, c.Do("POST", pods+"/p/binding", `{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n1"}}`), 201)
+	want(t, c.Do("POST", pods+"/p/binding", `{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n2"}}`), 409, "already assigned")
 	want(t, c.Do("GET", pods+"?fieldSelector=spec.nodeName%3Dn1", ""), 200, `"type":"PodScheduled"`)
 	want(t, c.Do("DELETE", pods+"/p", ""), 200, `"deletionGracePeriodSeconds":30`)
 	want(t, c.Do("GET", pods+"/p", ""), 200)

@@ -80,3 +80,39 @@ func TestVersionsDescribed(t *testing.T) {
 	}
 	want(t, c.Do("GET", "/openapi/v3/apis/events.k8s.io/v1", ""), 200, `"io.k8s.api.events.v1.Event"`, `/apis/events.k8s.io/v1/namespaces/{namespace}/events`)
 }
+
+const (
+	autoscalersV1 = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers"
+	autoscalersV2 = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
+)
+
+// TestVersionsAnnotations: what v1 has no field for, it keeps in annotations.
+func TestVersionsAnnotations(t *testing.T) {
+	c := apiservertest.Start(t)
+	const spec = `"spec":{"maxReplicas":3,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"web"}`
+	want(t, c.Do("POST", autoscalersV1, `{"metadata":{"name":"one"},`+spec+`,"targetCPUUtilizationPercentage":70}}`), 201, `"targetCPUUtilizationPercentage":70`, `"generation":1`)
+	two := want(t, c.Do("GET", autoscalersV2+"/one", ""), 200, `"averageUtilization":70`, `"minReplicas":1`)
+	if at(t, two, "apiVersion") != "autoscaling/v2" || strings.Contains(at(t, two, "metadata"), "annotations") {
+		t.Errorf("got %v", two)
+	}
+	want(t, c.Do("PATCH", autoscalersV2+"/one", `{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":9}}}}`, "Content-Type: application/merge-patch+json"), 200, `"generation":2`)
+	want(t, c.Do("PATCH", autoscalersV1+"/one", `{"spec":{"maxReplicas":5}}`, "Content-Type: application/merge-patch+json"), 200,
+		`autoscaling.alpha.kubernetes.io/behavior`, `\"StabilizationWindowSeconds\":9`)
+	want(t, c.Do("GET", autoscalersV2+"/one", ""), 200, `"maxReplicas":5`, `"stabilizationWindowSeconds":9`)
+	want(t, c.Do("GET", "/apis/autoscaling", ""), 200, `"preferredVersion":{"groupVersion":"autoscaling/v2","version":"v2"}`)
+}
+
+// TestOrphansByDefault: what jobs and replication controllers own stays unless
+// the client says otherwise.
+func TestOrphansByDefault(t *testing.T) {
+	c := apiservertest.Start(t)
+	const jobs = "/apis/batch/v1/namespaces/default/jobs"
+	const job = `"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"a","image":"b"}]}}}}`
+	made := want(t, c.Do("POST", jobs, `{"metadata":{"name":"one"},`+job), 201, `"batch.kubernetes.io/job-name":"one"`)
+	if at(t, made, "metadata.labels.job-name") != "one" {
+		t.Errorf("the job lacks the labels of its pods: %v", made["metadata"])
+	}
+	want(t, c.Do("DELETE", jobs+"/one", ""), 200, `"finalizers":["orphan"]`)
+	want(t, c.Do("POST", jobs, `{"metadata":{"name":"two"},`+job), 201)
+	want(t, c.Do("DELETE", jobs+"/two?propagationPolicy=Background", ""), 200, `"status":"Success"`)
+}

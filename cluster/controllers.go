@@ -13,6 +13,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
 	"github.com/skiff-sh/skiff/controller/deployment"
+	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
@@ -20,6 +21,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/podgc"
 	"github.com/skiff-sh/skiff/controller/replicaset"
+	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
 	"github.com/skiff-sh/skiff/resource"
@@ -33,10 +35,12 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		rootca.Controller(authority),
 		replicaset.Controller(),
 		deployment.Controller(),
+		disruption.Controller(kinds),
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		clusterroleaggregation.Controller(),
+		resourcequota.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 	}

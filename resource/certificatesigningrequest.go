@@ -22,6 +22,9 @@ var CertificateSigningRequests = Define(Kind[*certificatesv1.CertificateSigningR
 		return validate.CertificateSigningRequest(c, old, req.Subresource)
 	},
 	Status: func(to, from *certificatesv1.CertificateSigningRequest) { to.Status = from.Status },
+	Reset: map[string][]string{
+		"": {"spec", "status"}, "status": {"spec", "status.conditions"}, "approval": {"spec", "status.certificate"},
+	},
 	Parts: []Part[*certificatesv1.CertificateSigningRequest]{{
 		Name: "approval",
 		Copy: func(to, from *certificatesv1.CertificateSigningRequest) {

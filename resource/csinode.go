@@ -11,13 +11,15 @@ import (
 // CSINodes is the kind CSINode.
 var CSINodes = Define(Kind[*storagev1.CSINode]{
 	Group: "storage.k8s.io", Version: "v1", Kind: "CSINode", Resource: "csinodes",
-	Prepare: prepareCSINode,
+	Conditional: true,
+	Prepare:     prepareCSINode,
 	Validate: func(req Request, n, old *storagev1.CSINode) field.ErrorList {
 		if req.Subresource == "status" {
 			return nil
 		}
 		return validate.CSINode(n, old)
 	},
+	Reset:  map[string][]string{"": {"status"}, "status": {"metadata", "spec"}},
 	Status: func(to, from *storagev1.CSINode) { to.Status = from.Status },
 	Columns: []Column[*storagev1.CSINode]{
 		nameColumn[*storagev1.CSINode](),

@@ -30,6 +30,7 @@ var FlowSchemas = Define(Kind[*flowcontrolv1.FlowSchema]{
 		return validate.FlowSchema(s, requiredSchema(s.Name))
 	},
 	Spec:   func(s *flowcontrolv1.FlowSchema) any { return &s.Spec },
+	Reset:  map[string][]string{"": {"status"}, "status": {"metadata", "spec"}},
 	Status: func(to, from *flowcontrolv1.FlowSchema) { to.Status = from.Status },
 	Columns: []Column[*flowcontrolv1.FlowSchema]{
 		nameColumn[*flowcontrolv1.FlowSchema](),

@@ -69,6 +69,9 @@ type Kind[T Object] struct {
 	// Sealed kinds are encrypted in the store.
 	Sealed bool
 
+	// Computed is set where nothing is stored: the API server makes the objects up
+	// when someone reads them. Such a kind can be got and listed, no more.
+	Computed bool
 	// Reset lists, by subresource, the fields that a write through it cannot
 	// change, as dotted paths: nobody comes to own them that way. A kind with a
 	// status that says nothing has "status" for the object itself and "spec" for
@@ -96,6 +99,9 @@ type Kind[T Object] struct {
 	Deprecated string
 	// Warn returns warnings for the user, beside success.
 	Warn func(obj, old T) []string
+	// Orphans says that what the object owns stays when it is deleted by a request
+	// that does not say otherwise, as it was before there was a garbage collector.
+	Orphans bool
 	// Delete decides what a delete request does. Nil deletes at once (finalizers
 	// are the verbs' concern).
 	Delete func(req Request, obj T, opts *metav1.DeleteOptions) DeleteAction
@@ -196,10 +202,12 @@ type Info struct {
 	Short         []string
 	Categories    []string
 	Deprecated    string
+	Computed      bool
 	Namespaced    bool
 	Prefix        string // "/registry/pods/"
 	TTL           time.Duration
 	Sealed        bool
+	Orphans       bool
 	HasGeneration bool
 	Reset         map[string][]string
 	// CreateOnUpdate and Conditional are as in Kind.

@@ -27,6 +27,7 @@ var PriorityLevelConfigurations = Define(Kind[*flowcontrolv1.PriorityLevelConfig
 		return validate.PriorityLevel(l, requiredLevel(l.Name))
 	},
 	Spec:   func(l *flowcontrolv1.PriorityLevelConfiguration) any { return &l.Spec },
+	Reset:  map[string][]string{"": {"status"}, "status": {"metadata", "spec"}},
 	Status: func(to, from *flowcontrolv1.PriorityLevelConfiguration) { to.Status = from.Status },
 	Columns: []Column[*flowcontrolv1.PriorityLevelConfiguration]{
 		nameColumn[*flowcontrolv1.PriorityLevelConfiguration](),

@@ -27,6 +27,7 @@ var ServiceCIDRs = Define(Kind[*networkingv1.ServiceCIDR]{
 		}
 		return validate.ServiceCIDR(c, old)
 	},
+	Reset:  map[string][]string{"": {"status"}, "status": {"metadata", "spec"}},
 	Status: func(to, from *networkingv1.ServiceCIDR) { to.Status = from.Status },
 	Columns: []Column[*networkingv1.ServiceCIDR]{
 		nameColumn[*networkingv1.ServiceCIDR](),

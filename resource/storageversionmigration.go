@@ -11,6 +11,7 @@ import (
 // StorageVersionMigrations is the kind StorageVersionMigration.
 var StorageVersionMigrations = Define(Kind[*storagemigrationv1.StorageVersionMigration]{
 	Group: "storagemigration.k8s.io", Version: "v1", Kind: "StorageVersionMigration", Resource: "storageversionmigrations",
+	Conditional: true,
 	Prepare: func(req Request, m, old *storagemigrationv1.StorageVersionMigration) {
 		switch {
 		case old == nil:
@@ -25,6 +26,7 @@ var StorageVersionMigrations = Define(Kind[*storagemigrationv1.StorageVersionMig
 		}
 		return validate.StorageVersionMigration(m, old)
 	},
+	Reset:  map[string][]string{"": {"status"}, "status": {"metadata", "spec"}},
 	Status: func(to, from *storagemigrationv1.StorageVersionMigration) { to.Status = from.Status },
 	Columns: []Column[*storagemigrationv1.StorageVersionMigration]{
 		column("Name", metav1.ObjectMeta{}.SwaggerDoc()["name"], func(m *storagemigrationv1.StorageVersionMigration) any { return m.Name }),

@@ -11,6 +11,7 @@ import (
 // VolumeAttachments is the kind VolumeAttachment.
 var VolumeAttachments = Define(Kind[*storagev1.VolumeAttachment]{
 	Group: "storage.k8s.io", Version: "v1", Kind: "VolumeAttachment", Resource: "volumeattachments",
+	Conditional: true,
 	Default: func(a *storagev1.VolumeAttachment) {
 		if inline := a.Spec.Source.InlineVolumeSpec; inline != nil {
 			defaultVolumeSpec(inline)
@@ -27,6 +28,7 @@ var VolumeAttachments = Define(Kind[*storagev1.VolumeAttachment]{
 	Validate: func(_ Request, a, old *storagev1.VolumeAttachment) field.ErrorList {
 		return validate.VolumeAttachment(a, old)
 	},
+	Reset:  map[string][]string{"": {"status"}, "status": {"metadata", "spec"}},
 	Status: func(to, from *storagev1.VolumeAttachment) { to.Status = from.Status },
 	Columns: []Column[*storagev1.VolumeAttachment]{
 		nameColumn[*storagev1.VolumeAttachment](),

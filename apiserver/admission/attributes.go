@@ -33,6 +33,20 @@ type Attributes struct {
 	Warn func(messages ...string)
 	// Audit adds a line to the audit record of the request.
 	Audit func(key, value string)
+
+	held []func()
+}
+
+// hold has release called by Release.
+func (a *Attributes) hold(release func()) { a.held = append(a.held, release) }
+
+// Release frees what steps hold for the request. It is called once, when the
+// request was refused or the view shows what it wrote.
+func (a *Attributes) Release() {
+	for _, release := range a.held {
+		release()
+	}
+	a.held = nil
 }
 
 // Forbidden refuses the request for a reason. A reason that is a refusal

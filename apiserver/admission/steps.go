@@ -1,17 +1,26 @@
 package admission
 
 import (
+	"time"
+
 	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/apiserver/authz"
+	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
 
 // Config is what the steps stand on.
 type Config struct {
 	View func() *view.View
+	// Kinds are those that quotas count.
+	Kinds []*resource.Info
+	Now   func() time.Time
 	// Suffix returns random characters that make a name unique.
 	Suffix func() string
 	// MaySigner says what a user may do to a signer of certificates.
 	MaySigner MaySigner
+	// Permits says whether a user may do something.
+	Permits func(authz.Attributes) bool
 }
 
 // MaySigner says whether a user may do something to a signer of certificates,
@@ -25,7 +34,7 @@ func New(c Config) *Chain {
 		namespaceLifecycle(),
 		limitRanger(),
 		serviceAccount(c.Suffix),
-		// NodeRestriction
+		nodeRestriction(c.Permits),
 		taintNodesByCondition(),
 		podSecurity(),
 		priority(),
@@ -43,6 +52,6 @@ func New(c Config) *Chain {
 		// MutatingAdmissionWebhook
 		// ValidatingAdmissionPolicy
 		// ValidatingAdmissionWebhook
-		// ResourceQuota
+		resourceQuota(c.Kinds, c.View, c.Now),
 	}}
 }

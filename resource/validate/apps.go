@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -78,19 +77,14 @@ func selected(p *problems, at *field.Path, s *metav1.LabelSelector, t, old *core
 		p.invalid(at.Child("selector"), s, "invalid label selector")
 		return
 	}
-	if !selector.Empty() && !selector.Matches(labels.Set(t.Labels)) {
-		p.invalid(path.Child("metadata", "labels"), t.Labels, "`selector` does not match template `labels`")
+	if !selector.Empty() {
+		selects(p, path, selector, t)
 	}
 	if old != nil && equality.Semantic.DeepEqual(t, old) {
 		return
 	}
 	p.add(PodTemplate(path, t)...)
-	if t.Spec.RestartPolicy != corev1.RestartPolicyAlways {
-		p.add(field.NotSupported(path.Child("spec", "restartPolicy"), t.Spec.RestartPolicy, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))
-	}
-	if t.Spec.ActiveDeadlineSeconds != nil {
-		p.forbidden(path.Child("spec", "activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported")
-	}
+	livesOn(p, path, t, "ReplicaSet")
 }
 
 func strategy(p *problems, at *field.Path, s *appsv1.DeploymentStrategy) {
@@ -111,9 +105,7 @@ func strategy(p *problems, at *field.Path, s *appsv1.DeploymentStrategy) {
 		if number(unavailable) == 0 && number(surge) == 0 {
 			p.invalid(update.Child("maxUnavailable"), unavailable, "may not be 0 when `maxSurge` is 0")
 		}
-		if unavailable.Type == intstr.String && number(unavailable) > 100 {
-			p.invalid(update.Child("maxUnavailable"), unavailable, "must not be greater than 100%")
-		}
+		atMostAll(p, update.Child("maxUnavailable"), unavailable)
 	default:
 		p.add(field.NotSupported(at, plain(s), []string{string(appsv1.RecreateDeploymentStrategyType), string(appsv1.RollingUpdateDeploymentStrategyType)}))
 	}
@@ -159,13 +151,7 @@ func DeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 		p.invalid(at.Child("updatedReplicas"), s.UpdatedReplicas, "cannot be greater than status.replicas")
 	}
 	replicaCounts(&p, at, s.Replicas, s.ReadyReplicas, s.AvailableReplicas)
-	if was := old.Status.CollisionCount; was != nil && (s.CollisionCount == nil || *s.CollisionCount < *was) {
-		now := int32(0)
-		if s.CollisionCount != nil {
-			now = *s.CollisionCount
-		}
-		p.invalid(at.Child("collisionCount"), now, "cannot be decremented")
-	}
+	collisions(&p, at, s.CollisionCount, old.Status.CollisionCount)
 	return p.list()
 }
 
