@@ -47,7 +47,7 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 		return nil, err
 	}
 	defer result.release()
-	if obj.GetResourceVersion() != "" {
+	if v := obj.GetResourceVersion(); v != "" && v != "0" {
 		return nil, plainError("resourceVersion should not be set on objects to be created")
 	}
 	if err := s.store(c, obj, 0); err != nil {
