@@ -77,14 +77,18 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 	}
 	c.info, c.version, c.now = version.Info, version, s.deps.Now()
 	c.part = c.info.Subresource(c.target.subresource)
-	if err := c.readOptions(r); err != nil {
-		writeError(w, r, err)
-		return
-	}
 	if c.info.Deprecated != "" {
 		c.warn(c.info.Deprecated)
 	}
-	if err := s.serveVerb(w, r, c); err != nil {
+	err := c.checkRoute(r)
+	if err == nil {
+		err = c.readOptions(r)
+	}
+	if err == nil {
+		err = s.serveVerb(w, r, c)
+	}
+	if err != nil {
+		c.writeWarnings(w)
 		writeError(w, r, err)
 	}
 }

@@ -24,7 +24,7 @@ func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, c *cal
 	switch {
 	case sub == nil, c.target.rest != "" && !sub.Paths, c.target.name == "":
 		return errNoSuchPath
-	case !sub.Does(c.verb):
+	case !sub.Does(c.verb) && !(sub.Paths && r.Method == http.MethodOptions):
 		return errMethod
 	case !sub.Own():
 		return s.attached(c)(w, r, c)
@@ -50,6 +50,9 @@ func (s *Server) attached(c *call) verbFunc {
 		return bodyFunc(s, evictionKind, func() *policyv1.Eviction { return &policyv1.Eviction{} }, s.evict)
 	case "token":
 		return bodyFunc(s, tokenKind, func() *authenticationv1.TokenRequest { return &authenticationv1.TokenRequest{} }, s.requestToken)
+	}
+	if c.part.Paths {
+		return s.serveProxy
 	}
 	return s.serveStream
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -88,7 +89,13 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 		return nil, err
 	}
 	if f.media == typeYAML {
-		return nil, notAcceptable()
+		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
+			Message: "only the following media types are accepted: " + strings.Join(streamTypes, ", "),
+		}}
+	}
+	if err := checkListOptions(q, true); err != nil {
+		return nil, err
 	}
 	sel, err := c.selectionOf(q)
 	if err != nil {
@@ -118,11 +125,8 @@ func (s *Server) watchFrom(c *call, q url.Values) (int64, *view.View, error) {
 		v := s.View()
 		return v.Revision(), v, nil
 	}
-	from, err := strconv.ParseInt(version, 10, 64)
-	if err != nil || from < 0 {
-		return 0, nil, invalidParameter("resourceVersion", version, "a resource version of this server")
-	}
-	return from, nil, nil
+	from, err := parseVersion(version)
+	return from, nil, err
 }
 
 func tooOld(wanted, current int64) error {
