@@ -134,7 +134,7 @@ func (s *Server) delete(c *call, key view.Key, opts *metav1.DeleteOptions) (obj 
 		if err := c.checkPreconditions(opts.Preconditions, old); err != nil {
 			return change{}, err
 		}
-		if err := s.admitDelete(c, old); err != nil {
+		if err := s.admitDelete(c, old, opts); err != nil {
 			return change{}, err
 		}
 		result := c.markDeleted(old, opts)
