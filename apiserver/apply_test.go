@@ -79,7 +79,7 @@ func TestApply(t *testing.T) {
 	expect(t, c.Do("PATCH", path+"?fieldManager=me", "kind: ConfigMap", applyYAML), 400, "invalid object type: /, Kind=ConfigMap")
 	expect(t, c.Do("PATCH", path+"?fieldManager=me&force=1", strings.Replace(one, "name: a", "name: b", 1), applyYAML), 400,
 		"the name of the object (b) does not match the name on the URL (a)")
-	expect(t, c.Do("PATCH", path+"?fieldManager=me", "{", "Content-Type: application/apply-patch+cbor"), 415, "application/apply-patch+yaml")
+	expect(t, c.Do("PATCH", path+"?fieldManager=me", "{", "Content-Type: application/apply-patch+cbor"), 415, "415: Unsupported Media Type")
 }
 
 func TestOwnersOfEveryVerb(t *testing.T) {
@@ -126,7 +126,7 @@ func TestPatchErrors(t *testing.T) {
 		{`[{"op":"test","path":"/data/x","value":"z"}]`, jsonPatch, 422, "the server rejected our request due to an error in our request"},
 		{`{}`, jsonPatch, 400, "error decoding patch: "},
 		{`{"data":"x"}`, strategic, 422, "patch: Invalid value: "},
-		{`{}`, "Content-Type: text/plain", 415, "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"},
+		{`{}`, "Content-Type: text/plain", 415, "415: Unsupported Media Type"},
 	} {
 		expect(t, c.Do("PATCH", path, test.body, test.media), test.code, test.want)
 	}
@@ -149,4 +149,19 @@ func TestUpdateRules(t *testing.T) {
 	expect(t, c.Do("PUT", leases, `{"metadata":{"name":"a","uid":"no"}}`), 409,
 		"StorageError: invalid object, Code: 4, Key: /registry/leases/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: no, UID in object meta: ")
 	expect(t, c.Do("PUT", leases, `{}`), 400, "the name of the object (a based on URL) was undeterminable: name must be provided")
+}
+
+func TestFieldValidationByFormat(t *testing.T) {
+	c := apiservertest.Start(t)
+	const path = "/api/v1/namespaces/default/configmaps?dryRun=All&fieldValidation="
+	const body, twice = `{"metadata":{"name":"a"},"nope":1}`, "metadata: {name: a}\ndata:\n  x: a\n  x: b\n"
+	expect(t, c.Do("POST", path+"Strict", body), 400, `ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"nope\"`)
+	expect(t, c.Do("POST", path+"Strict", twice, "Content-Type: application/yaml"), 400, `key \"x\" already set in map`)
+	for mode, want := range map[string]string{"Warn": `299 - "line 4: key \"x\" already set in map"`, "Ignore": ""} {
+		a := expect(t, c.Do("POST", path+mode, twice, "Content-Type: application/yaml"), 201)
+		if have := a.Header.Get("Warning"); have != want {
+			t.Errorf("%s: warning is %s, want %s", mode, have, want)
+		}
+	}
+	expect(t, c.Do("POST", path+"Maybe", body), 422, `fieldValidation: Unsupported value: \"Maybe\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"`)
 }

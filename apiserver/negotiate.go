@@ -2,11 +2,14 @@ package apiserver
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,25 +37,30 @@ type format struct {
 }
 
 // negotiate chooses the first form of the Accept header that the server has.
-func negotiate(r *http.Request) (format, error) {
+func negotiate(r *http.Request) (format, error) { return negotiateForm(r, true) }
+
+// negotiatePlain is negotiate for what has no form but its own: reviews, and
+// the bodies of subresources.
+func negotiatePlain(r *http.Request) (format, error) { return negotiateForm(r, false) }
+
+func negotiateForm(r *http.Request, others bool) (format, error) {
 	accept := r.Header.Get("Accept")
 	if accept == "" {
 		return format{media: typeJSON}, nil
 	}
-	for part := range strings.SplitSeq(accept, ",") {
-		media, params, err := mime.ParseMediaType(strings.TrimSpace(part))
-		if err != nil {
-			continue
-		}
-		f := format{media: media, as: params["as"]}
-		switch media {
+	for _, c := range clauses(accept) {
+		f := format{media: c.media, as: c.params["as"]}
+		switch c.media {
 		case "*/*", "application/*":
 			f.media = typeJSON
 		case typeJSON, typeYAML, typeProtobuf:
 		default:
 			continue
 		}
-		if f.as != "" && (params["g"] != metav1.GroupName || params["v"] != "v1") {
+		if stream := c.params["stream"]; stream != "" && (stream != "watch" || f.media == typeYAML) {
+			continue
+		}
+		if f.as != "" && (!others || c.params["g"] != metav1.GroupName || c.params["v"] != "v1" || !f.converts()) {
 			continue
 		}
 		return f, nil
@@ -60,11 +68,61 @@ func negotiate(r *http.Request) (format, error) {
 	return format{}, notAcceptable()
 }
 
+// converts tells whether there is such a form of an object.
+func (f format) converts() bool {
+	switch f.as {
+	case "Table":
+		return f.media != typeProtobuf
+	case "PartialObjectMetadata", "PartialObjectMetadataList":
+		return true
+	}
+	return false
+}
+
+// clause is one of the forms that a client accepts.
+type clause struct {
+	media  string
+	params map[string]string
+	weight float64
+}
+
+// clauses reads an Accept header, the most wanted first (RFC 9110, 12.5.1).
+func clauses(accept string) []clause {
+	var out []clause
+	for part := range strings.SplitSeq(accept, ",") {
+		media, params, err := mime.ParseMediaType(strings.TrimSpace(part))
+		if err != nil {
+			continue
+		}
+		c := clause{media: media, params: params, weight: 1}
+		if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
+			c.weight = q
+		}
+		out = append(out, c)
+	}
+	slices.SortStableFunc(out, func(a, b clause) int { return cmp.Compare(b.weight, a.weight) })
+	return out
+}
+
 func notAcceptable() error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
 		Message: fmt.Sprintf("only the following media types are accepted: %s, %s, %s", typeJSON, typeYAML, typeProtobuf),
 	}}
+}
+
+// notConverted refuses a form that the object does not have.
+func notConverted(message string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable, Message: message,
+	}}
+}
+
+// internalName is what upstream calls the kind's Go type in its own code, and in
+// such refusals.
+func (c *call) internalName() string {
+	group, _, _ := strings.Cut(c.info.GVR.Group, ".")
+	return cmp.Or(group, "core") + "." + c.info.GVK.Kind
 }
 
 func unsupportedMedia(have string, want ...string) error {
@@ -115,15 +173,23 @@ func (c *call) decodeBody(data []byte, media string, want schema.GroupVersionKin
 		if err != nil {
 			return apierrors.NewBadRequest(fmt.Sprintf("the body is not YAML: %v", err))
 		}
-		data = converted
+		if c.fieldValidation == metav1.FieldValidationIgnore {
+			return c.decodeJSON(converted, want, obj)
+		}
+		var problems []error
+		if _, err := yaml.YAMLToJSONStrict(data); err != nil { // keys that are there twice
+			problems = append(problems, err)
+		}
+		return c.decodeJSON(converted, want, obj, problems...)
 	case typeJSON:
-	default:
-		return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+		return c.decodeJSON(data, want, obj)
 	}
-	return c.decodeJSON(data, want, obj)
+	return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
 }
 
-func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
+// decodeJSON reads obj from JSON. problems are those of the text that it was made
+// from.
+func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime.Object, problems ...error) error {
 	var strict []error
 	var err error
 	if c.fieldValidation == metav1.FieldValidationIgnore {
@@ -132,26 +198,23 @@ func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime
 		strict, err = kjson.UnmarshalStrict(data, obj)
 	}
 	if err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+		return unreadable(want, err)
 	}
 	if err := takeType(obj, want); err != nil {
 		return err
 	}
-	return c.fieldProblems(strict)
-}
-
-// fieldProblems handles unknown and duplicate fields.
-func (c *call) fieldProblems(problems []error) error {
-	if len(problems) == 0 || c.fieldValidation == metav1.FieldValidationIgnore {
-		return nil
-	}
-	if c.fieldValidation == metav1.FieldValidationStrict {
-		return apierrors.NewBadRequest(runtime.NewStrictDecodingError(problems).Error())
+	problems = append(problems, strict...)
+	if len(problems) > 0 && c.fieldValidation == metav1.FieldValidationStrict {
+		return unreadable(want, runtime.NewStrictDecodingError(problems))
 	}
 	for _, p := range problems {
-		c.warn(p.Error())
+		c.warn(yamlWarnings(p)...)
 	}
 	return nil
+}
+
+func unreadable(want schema.GroupVersionKind, err error) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
 }
 
 func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
@@ -164,7 +227,7 @@ func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Objec
 		return unsupportedMedia(typeProtobuf, typeJSON, typeYAML)
 	}
 	if err := m.Unmarshal(unknown.Raw); err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+		return unreadable(want, err)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(unknown.APIVersion, unknown.Kind))
 	return takeType(obj, want)
@@ -250,7 +313,7 @@ func writeBytes(w http.ResponseWriter, media string, code int, data []byte) {
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err).ErrStatus
 	f, ferr := negotiate(r)
-	if ferr != nil {
+	if ferr != nil || f.as != "" { // a refusal has no other form
 		f = format{media: typeJSON}
 	}
 	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {

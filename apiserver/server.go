@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -19,6 +20,7 @@ import (
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 
+	"github.com/skiff-sh/skiff/apiserver/admission"
 	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
@@ -73,8 +75,11 @@ type Deps struct {
 	ClientCAs     func() *x509.CertPool
 	// NodeTransport reaches node agents, with the server's client certificate.
 	NodeTransport *http.Transport
-	Now           func() time.Time
-	Log           *slog.Logger
+	// ProxyDial connects to pods and services that requests are proxied to; nil
+	// for the network as it is.
+	ProxyDial func(ctx context.Context, network, address string) (net.Conn, error)
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Server is the API server. Make it with New, Load it, and Feed it while it
@@ -86,18 +91,23 @@ type Server struct {
 	kinds  *registry
 	auth   *authn.Authenticator
 	authz  authz.Authorizer
-	ready  atomic.Bool
+	// admission changes or refuses what is to be written.
+	admission *admission.Chain
+	ready     atomic.Bool
 	// started is when the server was made: for health and metrics.
 	started time.Time
 	// allocation is held from choosing a service's addresses and ports until the
 	// view shows them taken.
-	allocation sync.Mutex
-	random     *rand.Rand // guarded by allocation
-	snapshots  snapshots
-	documents  documents
-	owners     *apply.Tracker  // of fields
-	stop       context.Context // ends watches when the server stops
-	halt       context.CancelFunc
+	allocation     sync.Mutex
+	random         *rand.Rand // guarded by allocation
+	snapshots      snapshots
+	proxyTransport *http.Transport
+	documents      documents
+	reads          *places // for requests at the same time
+	writes         *places
+	owners         *apply.Tracker  // of fields
+	stop           context.Context // ends watches when the server stops
+	halt           context.CancelFunc
 }
 
 // New returns a server with an empty view.
@@ -109,16 +119,24 @@ func New(config Config, deps Deps) (*Server, error) {
 		return nil, fmt.Errorf("configure API server: %w", err)
 	}
 	s := &Server{
-		config:  config,
-		deps:    deps,
-		cache:   watchcache.New(0),
-		kinds:   newRegistry(config.Kinds),
-		started: deps.Now(),
-		owners:  apply.New(config.Kinds),
-		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		config:         config,
+		deps:           deps,
+		cache:          watchcache.New(0),
+		kinds:          newRegistry(config.Kinds),
+		started:        deps.Now(),
+		proxyTransport: newProxyTransport(deps),
+		reads:          newPlaces(readPlaces),
+		writes:         newPlaces(writePlaces),
+		owners:         apply.New(config.Kinds),
+		random:         rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
+	s.admission = admission.New(admission.Config{
+		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
+		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil },
+	})
 	// The library has no other way to bound what copying makes of a document.
 	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)
+	go s.owners.Warm()
 	s.stop, s.halt = context.WithCancel(context.Background())
 	deps.Tokens.View = s.cache.View
 	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}

@@ -141,7 +141,7 @@ func TestListPagesAndSelectors(t *testing.T) {
 			t.Errorf("%s selects %d, want %d", selector, n, count)
 		}
 	}
-	want(t, c.Do("GET", configMaps+"?fieldSelector=data%3Dx", ""), 400, "field label not supported")
+	want(t, c.Do("GET", configMaps+"?fieldSelector=data%3Dx", ""), 400, "is not a known field selector")
 	all := want(t, c.Do("GET", "/api/v1/configmaps", ""), 200)
 	if n := len(all["items"].([]any)); n != 9 {
 		t.Errorf("all namespaces hold %d, want 9", n)
@@ -198,6 +198,11 @@ func TestTableAndMetadata(t *testing.T) {
 	if a := c.Do("GET", configMaps+"/t", "", "Accept: image/png"); a.Code != 406 {
 		t.Errorf("got %d for a form that is not served, want 406", a.Code)
 	}
+	// A review is no object: it has no table.
+	const asTable = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
+	const reviews, review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`
+	want(t, c.Do("POST", reviews, review, asTable), 406, `"reason":"NotAcceptable"`)
+	want(t, c.Do("POST", reviews, review, asTable+", application/json"), 201, `"kind":"SelfSubjectAccessReview"`)
 }
 
 func TestFinalizersKeepUntilRemoved(t *testing.T) {
