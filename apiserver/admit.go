@@ -2,16 +2,15 @@ package apiserver
 
 import (
 	admissionv1 "k8s.io/api/admission/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/resource"
-	"github.com/skiff-sh/skiff/view"
 )
 
 // attributes are what the steps of admission see of a request that writes obj
@@ -44,18 +43,19 @@ func (c *call) options(op admissionv1.Operation) runtime.Object {
 	if c.dryRun {
 		dryRun = []string{metav1.DryRunAll}
 	}
-	kind := func(name string) metav1.TypeMeta {
-		return metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: name}
-	}
 	switch {
 	case op == admissionv1.Create:
-		return &metav1.CreateOptions{TypeMeta: kind("CreateOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
+		return &metav1.CreateOptions{TypeMeta: optionsType("CreateOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.validationAsked}
 	case op == admissionv1.Update && c.verb == "patch":
-		return &metav1.PatchOptions{TypeMeta: kind("PatchOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
+		return &metav1.PatchOptions{TypeMeta: optionsType("PatchOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.validationAsked, Force: c.force}
 	case op == admissionv1.Update:
-		return &metav1.UpdateOptions{TypeMeta: kind("UpdateOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
+		return &metav1.UpdateOptions{TypeMeta: optionsType("UpdateOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.validationAsked}
 	}
 	return nil
+}
+
+func optionsType(kind string) metav1.TypeMeta {
+	return metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: kind}
 }
 
 // maySigner says what a user may do to signers of certificates.
@@ -69,13 +69,36 @@ func (s *Server) maySigner(user authn.User, verb, signer string) bool {
 func (s *Server) admitDelete(c *call, old resource.Object, opts *metav1.DeleteOptions) error {
 	a := c.attributes(admissionv1.Delete, nil, old)
 	defer a.Release()
-	if opts != nil {
-		a.Options = opts
+	if c.verb == "deletecollection" { // whoever is asked finds the name in the object
+		a.Name = ""
 	}
+	told := opts.DeepCopy()
+	told.TypeMeta = optionsType("DeleteOptions")
+	a.Options = told
+	return s.admit(c, a)
+}
+
+// admit runs all of admission on a request that nothing happens to in between.
+func (s *Server) admit(c *call, a *admission.Attributes) error {
 	if err := s.admission.Mutate(c.ctx, a); err != nil {
 		return err
 	}
 	return s.admission.Validate(c.ctx, a)
+}
+
+// admitChange runs the mutating half of admission on an object that is to be
+// written.
+func (s *Server) admitChange(c *call, a *admission.Attributes) error {
+	obj := a.Object.(resource.Object)
+	before := obj.GetManagedFields()
+	if err := s.admission.Mutate(c.ctx, a); err != nil {
+		return err
+	}
+	if err := managedfields.ValidateManagedFields(obj.GetManagedFields()); err != nil {
+		obj.SetManagedFields(before)
+		c.warn(".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: " + err.Error())
+	}
+	return nil
 }
 
 // admitBody runs all of admission on a subresource that takes an object of
@@ -84,37 +107,16 @@ func (s *Server) admitBody(c *call, kind schema.GroupVersionKind, body runtime.O
 	a := c.attributes(admissionv1.Create, nil, nil)
 	defer a.Release()
 	a.Kind, a.Object = kind, body
-	if err := s.admission.Mutate(c.ctx, a); err != nil {
-		return err
-	}
-	return s.admission.Validate(c.ctx, a)
+	return s.admit(c, a)
 }
 
-// allocate gives a service its cluster addresses and node ports. They stay
-// reserved until release, which is called when the view shows them.
-func (s *Server) allocate(c *call, obj, old resource.Object) (release func(), err error) {
-	svc, ok := obj.(*corev1.Service)
-	if !ok || c.target.subresource != "" {
-		return func() {}, nil
-	}
-	s.allocation.Lock()
-	ranges := resource.ServiceRanges{IPs: s.config.ServiceCIDRs, FirstPort: s.config.NodePorts[0], LastPort: s.config.NodePorts[1]}
-	errs, err := resource.AllocateService(svc, typedService(old), view.List(s.View(), resource.Services, ""), ranges, s.random)
-	if err == nil {
-		err = c.invalid(obj.GetName(), errs)
-	}
-	if err != nil {
-		s.allocation.Unlock()
-		return nil, err
-	}
-	return s.allocation.Unlock, nil
-}
-
-func typedService(obj resource.Object) *corev1.Service {
-	if obj == nil {
-		return nil
-	}
-	return obj.(*corev1.Service)
+// admitConnection runs all of admission on the options of a connection, which it
+// may change.
+func (s *Server) admitConnection(c *call, options runtime.Object) error {
+	a := c.attributes(admissionv1.Connect, nil, nil)
+	defer a.Release()
+	a.Kind, a.Object = c.part.Kind, options
+	return s.admit(c, a)
 }
 
 // rand5 returns five random characters for a generated name.

@@ -39,6 +39,7 @@ type call struct {
 	userAgent       string
 	force           *bool  // of server-side apply
 	fieldValidation string // Strict, Warn or Ignore
+	validationAsked string // as the request says it, if it does
 	cause           string
 	warnings        []string
 	// mayCreate lets a mutation make the object; created says that it has.
@@ -84,6 +85,7 @@ func (c *call) readOptions(r *http.Request) error {
 		errs = validation.ValidatePatchOptions(&metav1.PatchOptions{
 			DryRun: q["dryRun"], FieldManager: c.fieldManager, FieldValidation: c.fieldValidation, Force: c.force}, patchTypeOf(r))
 	}
+	c.validationAsked = c.fieldValidation
 	if c.fieldValidation == "" {
 		c.fieldValidation = metav1.FieldValidationWarn
 	}

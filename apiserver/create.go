@@ -81,7 +81,7 @@ func wipeSystemFields(meta *metav1.ObjectMeta) {
 // set. What it has reserved is free again after the change's release.
 func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
 	a := c.attributes(admissionv1.Create, obj, nil)
-	if err := s.admission.Mutate(c.ctx, a); err != nil {
+	if err := s.admitChange(c, a); err != nil {
 		return change{}, err
 	}
 	if err := s.confirmGrant(c, obj, nil); err != nil {
@@ -92,6 +92,7 @@ func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
 	if meta.Name == "" && meta.GenerateName != "" {
 		meta.Name = s.freeName(c, meta)
 	}
+	a.Name = meta.Name
 	meta.UID = types.UID(uuid.NewString())
 	meta.CreationTimestamp = metav1.NewTime(c.now.Truncate(1e9))
 	if c.info.HasGeneration {

@@ -123,7 +123,7 @@ func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Ent
 		writeBytes(w, typeProtobuf, code, data)
 		return nil
 	}
-	return writeJSON(w, f, code, withType(c.version.GVK, e.In(c.version).JSON()))
+	return writeJSON(w, f, code, resource.WithType(c.version.GVK, e.In(c.version).JSON()))
 }
 
 // writeResult answers with an object that a write led to: as the view has it, if

@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
 
@@ -121,7 +122,7 @@ func writePartialList(w http.ResponseWriter, f format, meta metav1.ListMeta, ent
 	if err != nil {
 		return fmt.Errorf("encode list: %w", err)
 	}
-	return writeItems(w, f, withType(partialListKind, frame), len(entries), func(i int) ([]byte, error) {
+	return writeItems(w, f, resource.WithType(partialListKind, frame), len(entries), func(i int) ([]byte, error) {
 		return marshalItem(partialOf(entries[i]))
 	})
 }

@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -247,22 +246,6 @@ func takeType(obj runtime.Object, want schema.GroupVersionKind) error {
 	return nil
 }
 
-// withType puts kind and apiVersion in front of the JSON of an object that has
-// neither.
-func withType(gvk schema.GroupVersionKind, object []byte) []byte {
-	apiVersion, kind := gvk.ToAPIVersionAndKind()
-	out := make([]byte, 0, len(object)+len(apiVersion)+len(kind)+32)
-	out = append(out, `{"kind":"`...)
-	out = append(out, kind...)
-	out = append(out, `","apiVersion":"`...)
-	out = append(out, apiVersion...)
-	out = append(out, '"')
-	if !bytes.Equal(object, []byte("{}")) {
-		out = append(out, ',')
-	}
-	return append(out, object[1:]...)
-}
-
 // write answers with an object of any kind in the wanted form.
 func write(w http.ResponseWriter, f format, code int, gvk schema.GroupVersionKind, obj runtime.Object) error {
 	if f.media == typeProtobuf {
@@ -281,7 +264,7 @@ func write(w http.ResponseWriter, f format, code int, gvk schema.GroupVersionKin
 		return fmt.Errorf("encode %s: %w", gvk.Kind, err)
 	}
 	if obj.GetObjectKind().GroupVersionKind().Empty() {
-		data = withType(gvk, data)
+		data = resource.WithType(gvk, data)
 	}
 	return writeJSON(w, f, code, data)
 }

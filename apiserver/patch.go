@@ -97,7 +97,7 @@ func (s *Server) patcher(c *call, kind types.PatchType, data []byte) (func(e *vi
 	}
 	return func(e *view.Entry) (resource.Object, error) {
 		versioned := c.version.New()
-		doc := withType(c.version.GVK, e.In(c.version).JSON())
+		doc := resource.WithType(c.version.GVK, e.In(c.version).JSON())
 		if err := p.apply(c, c.version.To(e.Object), doc, versioned); err != nil {
 			return nil, err
 		}

@@ -118,10 +118,36 @@ func (s *Server) endpointHost(namespace, name, port string) (string, error) {
 		if !ok {
 			return "", apierrors.NewNotFound(resource.Services.Info.GR(), name)
 		}
-		if port, ok = portName(service, n); !ok {
-			return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %d found for service %q", n, name))
+		if port, err = portName(service, n); err != nil {
+			return "", err
 		}
 	}
+	return s.readyEndpoint(v, namespace, name, port, func(e *discoveryv1.Endpoint) bool { return isPodAddress(v, namespace, e) })
+}
+
+// webhookAddress is host and port of a ready endpoint behind a service's port.
+// Who may configure webhooks may have the server call anything, so endpoints need
+// not be pods.
+func (s *Server) webhookAddress(namespace, name string, port int32) (string, error) {
+	v := s.View()
+	service, ok := view.Get(v, resource.Services, namespace, name)
+	switch {
+	case !ok:
+		return "", apierrors.NewNotFound(resource.Services.Info.GR(), name)
+	case service.Spec.Type == corev1.ServiceTypeExternalName:
+		return net.JoinHostPort(service.Spec.ExternalName, strconv.Itoa(int(port))), nil
+	case service.Spec.ClusterIP == corev1.ClusterIPNone:
+		return "", fmt.Errorf("cannot route to service with ClusterIP %q", corev1.ClusterIPNone)
+	}
+	called, err := portName(service, int64(port))
+	if err != nil {
+		return "", err
+	}
+	return s.readyEndpoint(v, namespace, name, called, nil)
+}
+
+// readyEndpoint picks one of a service's endpoints that fits.
+func (s *Server) readyEndpoint(v *view.View, namespace, name, port string, fits func(*discoveryv1.Endpoint) bool) (string, error) {
 	var slices []*discoveryv1.EndpointSlice
 	for slice := range view.List(v, resource.EndpointSlices, namespace) {
 		if slice.Labels[discoveryv1.LabelServiceName] == name {
@@ -132,18 +158,16 @@ func (s *Server) endpointHost(namespace, name, port string) (string, error) {
 	if s.config.ServiceCIDRs[0].Addr().Is6() {
 		family = corev1.IPv6Protocol
 	}
-	return proxy.RandomEndpoint(name, slices, port, family, func(e *discoveryv1.Endpoint) bool {
-		return isPodAddress(v, namespace, e)
-	})
+	return proxy.RandomEndpoint(name, slices, port, family, fits)
 }
 
-func portName(service *corev1.Service, number int64) (string, bool) {
+func portName(service *corev1.Service, number int64) (string, error) {
 	for _, p := range service.Spec.Ports {
 		if int64(p.Port) == number {
-			return p.Name, true
+			return p.Name, nil
 		}
 	}
-	return "", false
+	return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %d found for service %q", number, service.Name))
 }
 
 // isPodAddress tells whether an endpoint is what it says: a pod's address.

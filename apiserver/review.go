@@ -10,8 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"github.com/skiff-sh/skiff/apiserver/authn"
 )
 
 // review is a kind that is only ever created: a question with its answer.
@@ -66,20 +64,9 @@ func (s *Server) serveReview(w http.ResponseWriter, r *http.Request, c *call) bo
 func (s *Server) reviewSelf(c *call, obj runtime.Object) error {
 	*obj.(*authenticationv1.SelfSubjectReview) = authenticationv1.SelfSubjectReview{
 		ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(c.now.Truncate(time.Second))},
-		Status:     authenticationv1.SelfSubjectReviewStatus{UserInfo: userInfo(c.user)},
+		Status:     authenticationv1.SelfSubjectReviewStatus{UserInfo: c.user.Info()},
 	}
 	return nil
-}
-
-func userInfo(u authn.User) authenticationv1.UserInfo {
-	info := authenticationv1.UserInfo{Username: u.Name, UID: u.UID, Groups: u.Groups}
-	for key, values := range u.Extra {
-		if info.Extra == nil {
-			info.Extra = map[string]authenticationv1.ExtraValue{}
-		}
-		info.Extra[key] = values
-	}
-	return info
 }
 
 func (s *Server) reviewToken(c *call, obj runtime.Object) error {
@@ -96,6 +83,6 @@ func (s *Server) reviewToken(c *call, obj runtime.Object) error {
 		review.Status = authenticationv1.TokenReviewStatus{Error: err.Error()}
 		return nil
 	}
-	review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: userInfo(user), Audiences: granted}
+	review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: user.Info(), Audiences: granted}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -79,6 +80,12 @@ func (s *Server) scale(c *call, data []byte, media string) (resource.Object, err
 		if err != nil {
 			return change{}, err
 		}
+		c.warnings = body.warnings
+		a := c.attributes(admissionv1.Update, wanted, was)
+		a.Kind = resource.ScaleKind
+		if err := s.admitChange(c, a); err != nil {
+			return change{}, err
+		}
 		if uid := wanted.UID; uid != "" && uid != old.GetUID() {
 			return change{}, c.preconditionFailed("UID", string(uid), string(old.GetUID()))
 		}
@@ -94,10 +101,9 @@ func (s *Server) scale(c *call, data []byte, media string) (resource.Object, err
 			return change{}, err
 		}
 		obj.SetManagedFields(entries)
-		c.warnings = body.warnings
 		whole := *c
 		whole.target.subresource, whole.part = "", nil
-		return s.replace(&whole, obj, old)
+		return s.succeed(&whole, a, obj, old)
 	})
 }
 

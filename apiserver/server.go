@@ -10,17 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/admission/webhook"
 	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
@@ -95,11 +94,8 @@ type Server struct {
 	admission *admission.Chain
 	ready     atomic.Bool
 	// started is when the server was made: for health and metrics.
-	started time.Time
-	// allocation is held from choosing a service's addresses and ports until the
-	// view shows them taken.
-	allocation     sync.Mutex
-	random         *rand.Rand // guarded by allocation
+	started        time.Time
+	reservations   *reservations
 	snapshots      snapshots
 	proxyTransport *http.Transport
 	documents      documents
@@ -128,11 +124,13 @@ func New(config Config, deps Deps) (*Server, error) {
 		reads:          newPlaces(readPlaces),
 		writes:         newPlaces(writePlaces),
 		owners:         apply.New(config.Kinds),
-		random:         rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		reservations:   newReservations(),
 	}
+	webhooks := webhook.New(webhook.Config{Resolve: s.webhookAddress, Dial: deps.ProxyDial})
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
-		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil },
+		Permits:          func(a authz.Attributes) bool { return s.permit(a) == nil },
+		MutatingWebhooks: webhooks.Mutate, ValidatingWebhooks: webhooks.Validate,
 	})
 	// The library has no other way to bound what copying makes of a document.
 	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)

@@ -165,7 +165,7 @@ func asStatus(res *http.Response) error {
 	if err != nil {
 		return fmt.Errorf("encode status: %w", err)
 	}
-	data = withType(schema.GroupVersionKind{Version: "v1", Kind: "Status"}, data)
+	data = resource.WithType(schema.GroupVersionKind{Version: "v1", Kind: "Status"}, data)
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
 	res.Header.Set("Content-Type", typeJSON)
 	res.Header.Set("Content-Length", strconv.Itoa(len(data)))

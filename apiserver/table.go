@@ -35,7 +35,7 @@ func tableOf(version *resource.ServedInfo, entries []*view.Entry, include metav1
 		switch include {
 		case metav1.IncludeNone:
 		case metav1.IncludeObject:
-			row.Object.Raw = withType(version.GVK, e.In(version).JSON())
+			row.Object.Raw = resource.WithType(version.GVK, e.In(version).JSON())
 		default:
 			row.Object.Object = runtime.Object(partialOf(e))
 		}

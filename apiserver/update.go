@@ -6,6 +6,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/skiff-sh/skiff/apiserver/admission"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -81,17 +82,23 @@ func (s *Server) createInstead(c *call, obj resource.Object) (change, error) {
 // replace prepares, admits and validates obj, defaults and managed fields set,
 // as the successor of old.
 func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
-	if err := c.checkVersion(obj, old); err != nil {
-		return change{}, err
-	}
 	a := c.attributes(admissionv1.Update, obj, old)
-	if err := s.admission.Mutate(c.ctx, a); err != nil {
-		return change{}, err
-	}
-	if err := s.confirmGrant(c, obj, old); err != nil {
+	if err := s.admitChange(c, a); err != nil {
 		return change{}, err
 	}
 	c.dropDoubleOwners(obj, true)
+	return s.succeed(c, a, obj, old)
+}
+
+// succeed prepares and validates obj, which the mutating half of admission has
+// seen, as the successor of old. What is left to admit is a.
+func (s *Server) succeed(c *call, a *admission.Attributes, obj, old resource.Object) (change, error) {
+	if err := s.confirmGrant(c, obj, old); err != nil {
+		return change{}, err
+	}
+	if err := c.checkVersion(obj, old); err != nil {
+		return change{}, err
+	}
 	release, err := s.allocate(c, obj, old)
 	if err != nil {
 		return change{}, err

@@ -281,7 +281,7 @@ func (w *watcher) addObject(kind watch.EventType, gvk schema.GroupVersionKind, o
 		return fmt.Errorf("encode %s: %w", gvk.Kind, err)
 	}
 	if obj.GetObjectKind().GroupVersionKind().Empty() {
-		data = withType(gvk, data)
+		data = resource.WithType(gvk, data)
 	}
 	return w.frame(kind, data)
 }

@@ -5,6 +5,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/skiff-sh/skiff/resource"
 )
 
 // eventHead is what stands in front of the bytes of every object of a watch.
@@ -17,7 +19,7 @@ func newEventHead(gvk schema.GroupVersionKind) eventHead {
 	apiVersion, kind := gvk.ToAPIVersionAndKind()
 	typeMeta := appendField(nil, 1, []byte(apiVersion))
 	typeMeta = appendField(typeMeta, 2, []byte(kind))
-	typed := withType(gvk, []byte("{}"))
+	typed := resource.WithType(gvk, []byte("{}"))
 	return eventHead{json: typed[:len(typed)-1], protobuf: appendField(nil, 1, typeMeta)}
 }
 

@@ -100,3 +100,19 @@ func DecodeStored(info *Info, data []byte) (Object, error) {
 // clearType empties kind and apiVersion: in memory the Go type says them, and
 // they are written where an object leaves the process on its own.
 func clearType(obj Object) { obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) }
+
+// WithType puts kind and apiVersion in front of the JSON of an object that has
+// neither.
+func WithType(gvk schema.GroupVersionKind, object []byte) []byte {
+	apiVersion, kind := gvk.ToAPIVersionAndKind()
+	out := make([]byte, 0, len(object)+len(apiVersion)+len(kind)+32)
+	out = append(out, `{"kind":"`...)
+	out = append(out, kind...)
+	out = append(out, `","apiVersion":"`...)
+	out = append(out, apiVersion...)
+	out = append(out, '"')
+	if !bytes.Equal(object, []byte("{}")) {
+		out = append(out, ',')
+	}
+	return append(out, object[1:]...)
+}

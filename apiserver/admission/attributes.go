@@ -33,6 +33,8 @@ type Attributes struct {
 	Warn func(messages ...string)
 	// Audit adds a line to the audit record of the request.
 	Audit func(key, value string)
+	// Rounds is for mutating steps that may be run twice.
+	Rounds Rounds
 
 	held []func()
 }

@@ -51,9 +51,15 @@ type Chain struct {
 	view  func() *view.View
 }
 
-// Mutate runs the first half of every step that the request matches.
+// Mutate runs the first half of every step that the request matches. Where a
+// webhook changed the object, it does so a second time.
 func (c *Chain) Mutate(ctx context.Context, a *Attributes) error {
-	return c.run(ctx, a, func(s *Step) Check { return s.Mutate })
+	mutate := func(s *Step) Check { return s.Mutate }
+	if err := c.run(ctx, a, mutate); err != nil || !a.Rounds.wanted {
+		return err
+	}
+	a.Rounds.Second = true
+	return c.run(ctx, a, mutate)
 }
 
 // Validate runs the second half of every step that the request matches.

@@ -21,6 +21,8 @@ type Config struct {
 	MaySigner MaySigner
 	// Permits says whether a user may do something.
 	Permits func(authz.Attributes) bool
+	// MutatingWebhooks and ValidatingWebhooks ask those that the cluster has.
+	MutatingWebhooks, ValidatingWebhooks Check
 }
 
 // MaySigner says whether a user may do something to a signer of certificates,
@@ -49,9 +51,9 @@ func New(c Config) *Chain {
 		certificateSubjectRestriction(),
 		defaultIngressClass(),
 		// MutatingAdmissionPolicy
-		// MutatingAdmissionWebhook
+		{Name: "MutatingAdmissionWebhook", On: []Match{{Operations: all}}, Mutate: c.MutatingWebhooks},
 		// ValidatingAdmissionPolicy
-		// ValidatingAdmissionWebhook
+		{Name: "ValidatingAdmissionWebhook", On: []Match{{Operations: all}}, Validate: c.ValidatingWebhooks},
 		resourceQuota(c.Kinds, c.View, c.Now),
 	}}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 )
 
@@ -47,6 +48,18 @@ const (
 	ExtraNodeName   = extraPrefix + "node-name"
 	ExtraNodeUID    = extraPrefix + "node-uid"
 )
+
+// Info is the user as the API shows one.
+func (u User) Info() authenticationv1.UserInfo {
+	info := authenticationv1.UserInfo{Username: u.Name, UID: u.UID, Groups: u.Groups}
+	for key, values := range u.Extra {
+		if info.Extra == nil {
+			info.Extra = map[string]authenticationv1.ExtraValue{}
+		}
+		info.Extra[key] = values
+	}
+	return info
+}
 
 // In tells whether the user is in a group.
 func (u User) In(group string) bool { return slices.Contains(u.Groups, group) }
