@@ -12,12 +12,10 @@ import (
 )
 
 // ServeHTTP takes a request through the filters in order: recover from a bug,
-// bound the body, authenticate, impersonate, authorize, then the verb.
+// authenticate, impersonate, authorize, wait for a place, bound time and size,
+// then the verb.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
-	if r.Body != nil {
-		r.Body = http.MaxBytesReader(w, r.Body, s.config.MaxBody)
-	}
 	user, err := s.auth.Authenticate(r)
 	if err != nil {
 		s.deps.Log.Debug("refused credentials", "path", r.URL.Path, "err", err)
@@ -29,6 +27,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	wants := attributesOf(user, verb, t, r)
 	if wants.User, err = s.impersonate(wants, r.Header); err == nil {
 		err = s.permit(wants)
+	}
+	if err != nil {
+		writeError(w, r, err)
+		return
+	}
+	leave, err := s.enter(r, wants.User, verb, t)
+	if err == nil {
+		defer leave()
+		if !longRunning(verb, t) {
+			err = s.limit(w, r)
+		}
 	}
 	if err != nil {
 		writeError(w, r, err)
@@ -150,6 +159,9 @@ func statusOf(err error) *apierrors.StatusError {
 	var status *apierrors.StatusError
 	if errors.As(err, &status) {
 		return status
+	}
+	if late := timedOut(err); late != nil {
+		return late
 	}
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -360,10 +360,11 @@ func (c *call) writeList(w http.ResponseWriter, r *http.Request, f format, meta 
 	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
-		table := tableOf(c.version, entries, metav1.IncludeObjectPolicy(r.URL.Query().Get("includeObject")), c.now, true)
-		table.ListMeta = meta
-		return write(w, f, http.StatusOK, tableKind, table)
+		return c.writeTableList(w, f, metav1.IncludeObjectPolicy(r.URL.Query().Get("includeObject")), meta, entries)
 	case f.as == "PartialObjectMetadataList":
+		if f.media != typeProtobuf {
+			return writePartialList(w, f, meta, entries)
+		}
 		list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: make([]metav1.PartialObjectMetadata, 0, len(entries))}
 		for _, e := range entries {
 			list.Items = append(list.Items, *partialOf(e))
@@ -376,30 +377,6 @@ func (c *call) writeList(w http.ResponseWriter, r *http.Request, f format, meta 
 	}
 	return c.writeJSONList(w, f, meta, entries)
 }
-
-func (c *call) writeJSONList(w http.ResponseWriter, f format, meta metav1.ListMeta, entries []*view.Entry) error {
-	head, err := json.Marshal(meta)
-	if err != nil {
-		return fmt.Errorf("encode list metadata: %w", err)
-	}
-	size := 128 + len(head)
-	for _, e := range entries {
-		size += len(e.In(c.version).JSON()) + 1
-	}
-	apiVersion, kind := c.version.GVK.ToAPIVersionAndKind()
-	out := make([]byte, 0, size)
-	out = fmt.Appendf(out, `{"kind":"%sList","apiVersion":"%s","metadata":%s,"items":[`, kind, apiVersion, head)
-	for i, e := range entries {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(out, e.In(c.version).JSON()...)
-	}
-	return writeJSON(w, f, http.StatusOK, append(out, "]}"...))
-}
-
-// listBuffer is how much of a list is written at once: a few records of TLS.
-const listBuffer = 64 << 10
 
 // writeProtobufList writes the two fields that every list of the API has:
 // 1 is metadata, 2 the items. The list is never in memory as a whole: its
@@ -425,31 +402,23 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 		return fmt.Errorf("encode list: %w", err)
 	}
 	// runtime.Unknown: 1 type, 2 the list, 3 and 4 content encoding and type, both empty.
-	out := make([]byte, 0, min(listBuffer, size+128))
-	out = append(out, "k8s\x00"...)
-	out = appendField(out, 1, typeRaw)
-	out = binary.AppendUvarint(append(out, 2<<3|2), uint64(size))
-	const tail = "\x1a\x00\x22\x00"
-	h := w.Header()
-	h.Set("Content-Type", typeProtobuf)
-	h.Set("Cache-Control", "no-cache, private")
-	h.Set("Content-Length", strconv.Itoa(len(out)+size+len(tail)))
-	w.WriteHeader(http.StatusOK)
-	out = appendField(out, 1, metaRaw)
+	head := appendField([]byte("k8s\x00"), 1, typeRaw)
+	head = binary.AppendUvarint(append(head, 2<<3|2), uint64(size))
+	w.Header().Set("Content-Length", strconv.Itoa(len(head)+size+len(unknownTail)))
+	stream := newListStream(w, typeProtobuf)
+	stream.add(appendField(head, 1, metaRaw))
+	var prefix [binary.MaxVarintLen64]byte
 	for _, e := range entries {
 		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
 			return err
 		}
-		if len(out)+fieldSize(len(raw)) > listBuffer {
-			if _, err := w.Write(out); err != nil {
-				return nil // the client is gone
-			}
-			out = out[:0]
+		if !stream.add(binary.AppendUvarint(append(prefix[:0], 2<<3|2), uint64(len(raw))), raw) {
+			return nil
 		}
-		out = appendField(out, 2, raw)
 	}
-	_, _ = w.Write(append(out, tail...))
+	stream.add([]byte(unknownTail))
+	stream.end()
 	return nil
 }
 

@@ -103,6 +103,8 @@ type Server struct {
 	snapshots      snapshots
 	proxyTransport *http.Transport
 	documents      documents
+	reads          *places // for requests at the same time
+	writes         *places
 	owners         *apply.Tracker  // of fields
 	stop           context.Context // ends watches when the server stops
 	halt           context.CancelFunc
@@ -123,6 +125,8 @@ func New(config Config, deps Deps) (*Server, error) {
 		kinds:          newRegistry(config.Kinds),
 		started:        deps.Now(),
 		proxyTransport: newProxyTransport(deps),
+		reads:          newPlaces(readPlaces),
+		writes:         newPlaces(writePlaces),
 		owners:         apply.New(config.Kinds),
 		random:         rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}

@@ -39,6 +39,7 @@ type watcher struct {
 	flush     func()
 	headers   bool // the first Table carries the column definitions
 	head      eventHead
+	patience  patience
 	out       []byte // events that were not written yet; its memory is used again
 }
 
@@ -73,6 +74,7 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	if reader.Behind() {
 		return tooOld(from, s.View().Revision())
 	}
+	defer watcher.patience.end()
 	watcher.start()
 	if v != nil {
 		if err := watcher.sendInitial(v); err != nil {
@@ -102,7 +104,7 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 		return nil, err
 	}
 	return &watcher{
-		call: c, sel: sel, format: f, w: w, headers: true, head: newEventHead(c.version.GVK),
+		call: c, sel: sel, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
 		include:   metav1.IncludeObjectPolicy(q.Get("includeObject")),
 		bookmarks: truthy(q.Get("allowWatchBookmarks")),
 		initial:   truthy(q.Get("sendInitialEvents")),
@@ -307,6 +309,7 @@ func (w *watcher) spill() error {
 }
 
 func (w *watcher) write() error {
+	w.patience.renew()
 	_, err := w.w.Write(w.out)
 	if w.out = w.out[:0]; cap(w.out) > 2*outSize {
 		w.out = nil

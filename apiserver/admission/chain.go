@@ -2,8 +2,7 @@
 // its steps: the mutating halves run on the object as the user sent it, the
 // validating ones after it was prepared and validated, before it is written.
 //
-// A step that only looks at the view is a function of view and attributes, in a
-// file of its own. What calls out of the process is in package webhook.
+// A step is a function of view and attributes, in a file of its own.
 package admission
 
 import (
@@ -52,9 +51,7 @@ type Chain struct {
 	view  func() *view.View
 }
 
-// Mutate runs the first half of every step that the request matches. Where a
-// webhook changed the object, all run once more, so that each sees what the
-// others made of it.
+// Mutate runs the first half of every step that the request matches.
 func (c *Chain) Mutate(ctx context.Context, a *Attributes) error {
 	return c.run(ctx, a, func(s *Step) Check { return s.Mutate })
 }
