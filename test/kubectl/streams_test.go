@@ -19,8 +19,8 @@ import (
 // for a WebSocket, got it, and tried nothing else.
 func speaksWebSocket(t *testing.T, told string) {
 	t.Helper()
-	has(t, told, "Switching Protocols")
-	for _, elder := range []string{"SPDY/3.1", "fallback"} {
+	has(t, told, "101 Switching Protocols", "Upgrade: websocket")
+	for _, elder := range []string{"Upgrade: SPDY/3.1", "fallback"} {
 		if strings.Contains(told, elder) {
 			t.Errorf("%q in:\n%s", elder, told)
 		}
@@ -125,7 +125,19 @@ func debug(t *testing.T, k user) {
 	k.run(t, "wait", "pod/shell", "--for="+strings.ReplaceAll(status, "%", "looker")+".terminated.exitCode}=0", "--timeout=50s")
 	has(t, k.run(t, "logs", "shell", "-c", "looker"), "echo hello from main", "looked")
 
-	is(t, k.feed(t, "typed", "debug", "shell", "-i", "-q", "--image=localhost/busybox:1", "-c", "reader", "--", "cat"), "typed")
+	cmd := k.command(t, "debug", "shell", "-i", "-q", "--image=localhost/busybox:1", "-c", "reader", "--", "sh", "-c", "read l; echo got $l")
+	in, err := cmd.StdinPipe() // open to the end: it is not of those that close with their first reader
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(in, "typed\n"); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Error(err)
+	}
+	is(t, string(out), "got typed")
 
 	k.run(t, "debug", "shell", "--image=localhost/busybox:1", "-c", "keeper", "--", "sh", "-c", "echo I stay; exec sleep 3600")
 	k.run(t, "wait", "pod/shell", "--for="+strings.ReplaceAll(status, "%", "keeper")+".running}", "--timeout=50s")
@@ -145,7 +157,7 @@ func localProxy(t *testing.T, k user) {
 	k.run(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=50s")
 	base := "http://127.0.0.1:" + port(t, k.start(t, "proxy", "--port=0").until(t, "Starting to serve"))
 	has(t, fetch(t, base+"/api/v1/namespaces/"+k.namespace+"/services/web:http/proxy/"), "200 OK", "ahoy")
-	has(t, fetch(t, base+"/api/v1/namespaces/"+k.namespace+"/pods/web"), "200 OK", `"kind": "Pod"`)
+	has(t, fetch(t, base+"/api/v1/namespaces/"+k.namespace+"/pods/web"), "200 OK", `"kind":"Pod"`)
 	has(t, fetch(t, base+"/readyz"), "200 OK")
 	resp, err := http.Post(base+"/api/v1/namespaces/"+k.namespace+"/services/web:http/proxy/", "text/plain", strings.NewReader("x"))
 	if err != nil {
