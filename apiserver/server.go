@@ -24,6 +24,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
+	"github.com/skiff-sh/skiff/apiserver/metrics"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/view"
@@ -107,6 +108,7 @@ type Server struct {
 	documents      documents
 	reads          *places // for requests at the same time
 	writes         *places
+	metrics        *metrics.Metrics
 	owners         *apply.Tracker  // of fields
 	stop           context.Context // ends watches when the server stops
 	halt           context.CancelFunc
@@ -132,6 +134,7 @@ func New(config Config, deps Deps) (*Server, error) {
 		owners:         apply.New(config.Kinds),
 		random:         rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
+	s.metrics = metrics.New(versionInfo(), s.state)
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
 		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil },
