@@ -170,7 +170,7 @@ func (w *watcher) sendInitial(v *view.View) error {
 // gather is how long a watch that has just written waits for more to write with
 // it: under a burst of changes a write for each would cost many times the
 // changes themselves. A change that comes alone is written at once.
-const gather = time.Millisecond
+const gather = 3 * time.Millisecond
 
 // follow sends changes until ctx ends.
 func (w *watcher) follow(ctx context.Context, reader *watchcache.Reader) {
