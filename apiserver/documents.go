@@ -40,6 +40,8 @@ func (s *Server) serveDocument(w http.ResponseWriter, r *http.Request) {
 		if err := s.serveIssuer(w, path); err != nil {
 			s.deps.Log.Debug("describe the token issuer", "err", err)
 		}
+	case path == "/metrics":
+		s.metrics.ServeHTTP(w, r)
 	case path == "/version":
 		s.answer(w, r, versionInfo())
 	case path == "/api":
@@ -94,7 +96,7 @@ func versionInfo() version.Info {
 }
 
 func (s *Server) paths() []string {
-	paths := []string{"/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
+	paths := []string{"/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
 	for _, g := range s.groups() {
 		paths = append(paths, "/apis/"+g.Name)
 		for _, v := range g.Versions {

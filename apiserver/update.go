@@ -104,7 +104,7 @@ func (s *Server) succeed(c *call, a *admission.Attributes, obj, old resource.Obj
 		return change{}, err
 	}
 	c.prepareUpdate(obj, old)
-	keepTimes(obj, old)
+	same := unchanged(obj, old)
 	if err := c.validate(resource.Update, obj, old); err != nil {
 		release()
 		return change{}, err
@@ -114,7 +114,7 @@ func (s *Server) succeed(c *call, a *admission.Attributes, obj, old resource.Obj
 		return change{}, err
 	}
 	result := change{obj: obj, release: func() { a.Release(); release() }, remove: c.finished(obj)}
-	result.same = !result.remove && equal(obj, old)
+	result.same = !result.remove && same
 	return result, nil
 }
 
