@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -20,6 +21,9 @@ import (
 // create.
 func (s *Server) admit(c *call, obj, old resource.Object) error {
 	if err := s.namespaceLifecycle(c, obj, old); err != nil {
+		return err
+	}
+	if err := s.restrictNodeWrite(c, obj, old); err != nil {
 		return err
 	}
 	if request, ok := obj.(*certificatesv1.CertificateSigningRequest); ok && old != nil {
@@ -89,6 +93,9 @@ func (s *Server) namespaceLifecycle(c *call, obj, old resource.Object) error {
 var immortal = []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic}
 
 func (s *Server) admitDelete(c *call, obj resource.Object) error {
+	if err := s.restrictNode(c, admissionv1.Delete, nil, obj, obj.GetName()); err != nil {
+		return err
+	}
 	if _, ok := obj.(*corev1.Namespace); ok && slices.Contains(immortal, obj.GetName()) {
 		return apierrors.NewForbidden(c.info.GR(), obj.GetName(), fmt.Errorf("this namespace may not be deleted"))
 	}

@@ -150,3 +150,18 @@ func TestUpdateRules(t *testing.T) {
 		"StorageError: invalid object, Code: 4, Key: /registry/leases/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: no, UID in object meta: ")
 	expect(t, c.Do("PUT", leases, `{}`), 400, "the name of the object (a based on URL) was undeterminable: name must be provided")
 }
+
+func TestFieldValidationByFormat(t *testing.T) {
+	c := apiservertest.Start(t)
+	const path = "/api/v1/namespaces/default/configmaps?dryRun=All&fieldValidation="
+	const body, twice = `{"metadata":{"name":"a"},"nope":1}`, "metadata: {name: a}\ndata:\n  x: a\n  x: b\n"
+	expect(t, c.Do("POST", path+"Strict", body), 400, `ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"nope\"`)
+	expect(t, c.Do("POST", path+"Strict", twice, "Content-Type: application/yaml"), 400, `key \"x\" already set in map`)
+	for mode, want := range map[string]string{"Warn": `299 - "line 4: key \"x\" already set in map"`, "Ignore": ""} {
+		a := expect(t, c.Do("POST", path+mode, twice, "Content-Type: application/yaml"), 201)
+		if have := a.Header.Get("Warning"); have != want {
+			t.Errorf("%s: warning is %s, want %s", mode, have, want)
+		}
+	}
+	expect(t, c.Do("POST", path+"Maybe", body), 422, `fieldValidation: Unsupported value: \"Maybe\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"`)
+}

@@ -45,3 +45,43 @@ func TestNodeCertificate(t *testing.T) {
 	want(t, as("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", `{"spec":{"namespace":"default"}}`), 201,
 		`"incomplete":true`, `"evaluationError":"node authorizer does not support user rule resolution"`)
 }
+
+// TestNodeRestriction: what the authorizer lets every node try, admission keeps
+// to the node's own.
+func TestNodeRestriction(t *testing.T) {
+	c := withBot(t)
+	as := func(method, path, body string) apiservertest.Answer {
+		t.Helper()
+		node := pki.Leaf{CommonName: "system:node:n1", Organizations: []string{"system:nodes"}}
+		return c.Certified(node, true, method, path, body, "Content-Type: application/merge-patch+json")
+	}
+	create := func(path, body string) apiservertest.Answer {
+		t.Helper()
+		node := pki.Leaf{CommonName: "system:node:n1", Organizations: []string{"system:nodes"}}
+		return c.Certified(node, true, "POST", path, body)
+	}
+	const pods, nodes = "/api/v1/namespaces/default/pods", "/api/v1/nodes"
+	want(t, create(nodes, `{"metadata":{"name":"n2"}}`), 403, `node \"n1\" is not allowed to modify node \"n2\"`)
+	want(t, create(nodes, `{"metadata":{"name":"n1","labels":{"node-restriction.kubernetes.io/x":"y"}}}`), 403,
+		`node \"n1\" is not allowed to set the following labels: node-restriction.kubernetes.io/x`)
+	want(t, create(nodes, `{"metadata":{"name":"n1","labels":{"kubernetes.io/hostname":"n1","team":"a"}}}`), 201)
+	want(t, as("PATCH", nodes+"/n1", `{"spec":{"taints":[{"key":"a","effect":"NoSchedule"}]}}`), 403, `node \"n1\" is not allowed to modify taints`)
+	want(t, as("PATCH", nodes+"/n1", `{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":""}}}`), 403, "is not allowed to modify labels: node-role.kubernetes.io/control-plane")
+	want(t, create(pods, `{"metadata":{"name":"x"},"spec":{"containers":[{"name":"c","image":"i"}]}}`), 403, "can only create mirror pods")
+	for _, on := range []string{"n1", "n2"} {
+		want(t, c.Do("POST", pods, `{"metadata":{"name":"`+on+`"},"spec":{"nodeName":"`+on+`","serviceAccountName":"bot","containers":[{"name":"c","image":"i"}]}}`), 201)
+	}
+	want(t, as("PATCH", pods+"/n1/status", `{"status":{"message":"m"}}`), 200)
+	want(t, as("PATCH", pods+"/n2/status", `{"status":{"message":"m"}}`), 403, `node \"n1\" can only update pod status for pods with spec.nodeName set to itself`)
+	want(t, as("DELETE", pods+"/n2?gracePeriodSeconds=0", ""), 403, `node \"n1\" can only delete pods with spec.nodeName set to itself`)
+	want(t, create(accounts+"/bot/token", `{}`), 403, "node requested token not bound to a pod")
+	bound := func(pod, audiences string) string {
+		uid := at(t, want(t, c.Do("GET", pods+"/"+pod, ""), 200), "metadata.uid")
+		return `{"spec":{"audiences":[` + audiences + `],"boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":"` + pod + `","uid":"` + uid + `"}}}`
+	}
+	want(t, create(accounts+"/bot/token", bound("n2", "")), 403, "node requested token bound to a pod scheduled on a different node")
+	want(t, create(accounts+"/bot/token", bound("n1", `"vault"`)), 403, `is not authorized to request tokens for audience \"vault\"`)
+	want(t, create(accounts+"/bot/token", bound("n1", "")), 201)
+	want(t, create("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", `{"metadata":{"name":"n2"}}`), 403, "can only access node lease with the same name as the requesting node")
+	want(t, as("DELETE", pods+"/n1?gracePeriodSeconds=0", ""), 200)
+}

@@ -97,11 +97,12 @@ func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Ent
 	return writeJSON(w, f, code, withType(c.version.GVK, e.In(c.version).JSON()))
 }
 
-// writeResult answers with an object that a write led to.
+// writeResult answers with an object that a write led to: as the view has it, if
+// it still does, so that it is encoded once for the answer and all watchers.
 func (s *Server) writeResult(w http.ResponseWriter, c *call, f format, code int, obj resource.Object) error {
 	key := view.KeyOf(obj)
 	e := s.View().Entry(c.info, key)
-	if e == nil || e.Object != obj { // the view's entry shares its encoded forms
+	if c.dryRun || e == nil || e.Object.GetResourceVersion() != obj.GetResourceVersion() || e.Object.GetUID() != obj.GetUID() {
 		e = &view.Entry{Info: c.info, Key: key, Object: obj}
 	}
 	return c.writeEntry(w, f, code, e)

@@ -34,7 +34,13 @@ type format struct {
 }
 
 // negotiate chooses the first form of the Accept header that the server has.
-func negotiate(r *http.Request) (format, error) {
+func negotiate(r *http.Request) (format, error) { return negotiateForm(r, true) }
+
+// negotiatePlain is negotiate for what has no form but its own: reviews, and
+// the bodies of subresources.
+func negotiatePlain(r *http.Request) (format, error) { return negotiateForm(r, false) }
+
+func negotiateForm(r *http.Request, others bool) (format, error) {
 	accept := r.Header.Get("Accept")
 	if accept == "" {
 		return format{media: typeJSON}, nil
@@ -52,7 +58,7 @@ func negotiate(r *http.Request) (format, error) {
 		default:
 			continue
 		}
-		if f.as != "" && (params["g"] != metav1.GroupName || params["v"] != "v1") {
+		if f.as != "" && (!others || params["g"] != metav1.GroupName || params["v"] != "v1") {
 			continue
 		}
 		return f, nil
@@ -115,15 +121,23 @@ func (c *call) decodeBody(data []byte, media string, want schema.GroupVersionKin
 		if err != nil {
 			return apierrors.NewBadRequest(fmt.Sprintf("the body is not YAML: %v", err))
 		}
-		data = converted
+		if c.fieldValidation == metav1.FieldValidationIgnore {
+			return c.decodeJSON(converted, want, obj)
+		}
+		var problems []error
+		if _, err := yaml.YAMLToJSONStrict(data); err != nil { // keys that are there twice
+			problems = append(problems, err)
+		}
+		return c.decodeJSON(converted, want, obj, problems...)
 	case typeJSON:
-	default:
-		return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+		return c.decodeJSON(data, want, obj)
 	}
-	return c.decodeJSON(data, want, obj)
+	return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
 }
 
-func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
+// decodeJSON reads obj from JSON. problems are those of the text that it was made
+// from.
+func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime.Object, problems ...error) error {
 	var strict []error
 	var err error
 	if c.fieldValidation == metav1.FieldValidationIgnore {
@@ -132,26 +146,23 @@ func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime
 		strict, err = kjson.UnmarshalStrict(data, obj)
 	}
 	if err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+		return unreadable(want, err)
 	}
 	if err := takeType(obj, want); err != nil {
 		return err
 	}
-	return c.fieldProblems(strict)
-}
-
-// fieldProblems handles unknown and duplicate fields.
-func (c *call) fieldProblems(problems []error) error {
-	if len(problems) == 0 || c.fieldValidation == metav1.FieldValidationIgnore {
-		return nil
-	}
-	if c.fieldValidation == metav1.FieldValidationStrict {
-		return apierrors.NewBadRequest(runtime.NewStrictDecodingError(problems).Error())
+	problems = append(problems, strict...)
+	if len(problems) > 0 && c.fieldValidation == metav1.FieldValidationStrict {
+		return unreadable(want, runtime.NewStrictDecodingError(problems))
 	}
 	for _, p := range problems {
-		c.warn(p.Error())
+		c.warn(yamlWarnings(p)...)
 	}
 	return nil
+}
+
+func unreadable(want schema.GroupVersionKind, err error) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
 }
 
 func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
@@ -164,7 +175,7 @@ func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Objec
 		return unsupportedMedia(typeProtobuf, typeJSON, typeYAML)
 	}
 	if err := m.Unmarshal(unknown.Raw); err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+		return unreadable(want, err)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(unknown.APIVersion, unknown.Kind))
 	return takeType(obj, want)

@@ -73,7 +73,7 @@ func verbOf(r *http.Request, t target) string {
 		}
 		return "delete"
 	case http.MethodGet, http.MethodHead:
-		if truthy(r.URL.Query().Get("watch")) {
+		if t.subresource == "" && truthy(r.URL.Query().Get("watch")) {
 			return "watch"
 		}
 		if t.name == "" {

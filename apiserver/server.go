@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -73,8 +74,11 @@ type Deps struct {
 	ClientCAs     func() *x509.CertPool
 	// NodeTransport reaches node agents, with the server's client certificate.
 	NodeTransport *http.Transport
-	Now           func() time.Time
-	Log           *slog.Logger
+	// ProxyDial connects to pods and services that requests are proxied to; nil
+	// for the network as it is.
+	ProxyDial func(ctx context.Context, network, address string) (net.Conn, error)
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Server is the API server. Make it with New, Load it, and Feed it while it
@@ -91,13 +95,14 @@ type Server struct {
 	started time.Time
 	// allocation is held from choosing a service's addresses and ports until the
 	// view shows them taken.
-	allocation sync.Mutex
-	random     *rand.Rand // guarded by allocation
-	snapshots  snapshots
-	documents  documents
-	owners     *apply.Tracker  // of fields
-	stop       context.Context // ends watches when the server stops
-	halt       context.CancelFunc
+	allocation     sync.Mutex
+	random         *rand.Rand // guarded by allocation
+	snapshots      snapshots
+	proxyTransport *http.Transport
+	documents      documents
+	owners         *apply.Tracker  // of fields
+	stop           context.Context // ends watches when the server stops
+	halt           context.CancelFunc
 }
 
 // New returns a server with an empty view.
@@ -109,16 +114,18 @@ func New(config Config, deps Deps) (*Server, error) {
 		return nil, fmt.Errorf("configure API server: %w", err)
 	}
 	s := &Server{
-		config:  config,
-		deps:    deps,
-		cache:   watchcache.New(0),
-		kinds:   newRegistry(config.Kinds),
-		started: deps.Now(),
-		owners:  apply.New(config.Kinds),
-		random:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		config:         config,
+		deps:           deps,
+		cache:          watchcache.New(0),
+		kinds:          newRegistry(config.Kinds),
+		started:        deps.Now(),
+		proxyTransport: newProxyTransport(deps),
+		owners:         apply.New(config.Kinds),
+		random:         rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
 	// The library has no other way to bound what copying makes of a document.
 	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)
+	go s.owners.Warm()
 	s.stop, s.halt = context.WithCancel(context.Background())
 	deps.Tokens.View = s.cache.View
 	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}

@@ -24,10 +24,6 @@ import (
 // serveStream passes log, exec, attach and port-forward requests to the node
 // agent that runs the pod.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *call) error {
-	if c.info.GVR.Resource != "pods" {
-		notFoundPath(w)
-		return nil
-	}
 	pod, ok := view.Get(s.View(), resource.Pods, c.target.namespace, c.target.name)
 	if !ok {
 		return apierrors.NewNotFound(c.info.GR(), c.target.name)
@@ -36,25 +32,21 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *call) er
 	if err != nil {
 		return err
 	}
-	if path == "" {
-		notFoundPath(w)
-		return nil
-	}
 	node, err := s.nodeAddress(pod)
 	if err != nil {
 		return err
+	}
+	if c.target.subresource != "log" {
+		return s.serveUpgrade(w, r, c, &url.URL{Scheme: "https", Host: node, Path: path, RawQuery: query.Encode()})
 	}
 	s.proxyToNode(w, r, node, path, query)
 	return nil
 }
 
 // nodePath is the path and query of the node agent's own API for a
-// subresource; "" if it has none.
+// subresource.
 func nodePath(pod *corev1.Pod, subresource string, q url.Values) (string, url.Values, error) {
 	endpoint := map[string]string{"log": "containerLogs", "exec": "exec", "attach": "attach", "portforward": "portForward"}[subresource]
-	if endpoint == "" {
-		return "", nil, nil
-	}
 	path := "/" + endpoint + "/" + pod.Namespace + "/" + pod.Name
 	if subresource == "portforward" {
 		return path + "/" + string(pod.UID), q, nil
@@ -119,6 +111,11 @@ func (s *Server) nodeAddress(pod *corev1.Pod) (string, error) {
 	if !ok {
 		return "", apierrors.NewInternalError(fmt.Errorf("node %s of pod %s is gone", pod.Spec.NodeName, pod.Name))
 	}
+	return agentAddress(node)
+}
+
+// agentAddress is host and port of a node's agent.
+func agentAddress(node *corev1.Node) (string, error) {
 	port := int(node.Status.DaemonEndpoints.KubeletEndpoint.Port)
 	for _, a := range node.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP && port > 0 {

@@ -24,7 +24,7 @@ func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, c *cal
 	switch {
 	case sub == nil, c.target.rest != "" && !sub.Paths, c.target.name == "":
 		return errNoSuchPath
-	case !sub.Does(c.verb):
+	case !sub.Does(c.verb) && !(sub.Paths && r.Method == http.MethodOptions):
 		return errMethod
 	case !sub.Own():
 		return s.attached(c)(w, r, c)
@@ -51,6 +51,9 @@ func (s *Server) attached(c *call) verbFunc {
 	case "token":
 		return bodyFunc(s, tokenKind, func() *authenticationv1.TokenRequest { return &authenticationv1.TokenRequest{} }, s.requestToken)
 	}
+	if c.part.Paths {
+		return s.serveProxy
+	}
 	return s.serveStream
 }
 
@@ -70,7 +73,7 @@ var (
 // serveBody runs a subresource that takes an object of another kind and answers
 // with one.
 func serveBody[T runtime.Object](s *Server, w http.ResponseWriter, r *http.Request, c *call, gvk schema.GroupVersionKind, body T, do func(*call, T) (runtime.Object, error)) error {
-	f, err := negotiate(r)
+	f, err := negotiatePlain(r)
 	if err != nil {
 		return err
 	}

@@ -198,6 +198,11 @@ func TestTableAndMetadata(t *testing.T) {
 	if a := c.Do("GET", configMaps+"/t", "", "Accept: image/png"); a.Code != 406 {
 		t.Errorf("got %d for a form that is not served, want 406", a.Code)
 	}
+	// A review is no object: it has no table.
+	const asTable = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
+	const reviews, review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`
+	want(t, c.Do("POST", reviews, review, asTable), 406, `"reason":"NotAcceptable"`)
+	want(t, c.Do("POST", reviews, review, asTable+", application/json"), 201, `"kind":"SelfSubjectAccessReview"`)
 }
 
 func TestFinalizersKeepUntilRemoved(t *testing.T) {

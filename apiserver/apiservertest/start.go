@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -78,7 +79,7 @@ func Start(t *testing.T) *Cluster {
 			Issuer: "https://test", Audiences: []string{"https://test"}, Key: key, Algorithm: jose.ES256, Now: time.Now,
 		},
 		ClientCAs:     func() *x509.CertPool { return pki.Pool(authority) },
-		NodeTransport: &http.Transport{}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		NodeTransport: &http.Transport{}, ProxyDial: dialHere, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +104,16 @@ func Start(t *testing.T) *Cluster {
 		}
 	})
 	return &Cluster{API: api, URL: server.URL, t: t, authority: authority}
+}
+
+// dialHere connects to this machine whatever the address, so that tests can give
+// servers of their own addresses that may be proxied to.
+func dialHere(ctx context.Context, network, address string) (net.Conn, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
 }
 
 // Client is a client in the same process that may do anything.

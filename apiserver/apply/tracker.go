@@ -36,18 +36,29 @@ func (w Write) version() schema.GroupVersion {
 // Tracker knows the kinds' fields. Its methods may be called by many goroutines.
 type Tracker struct {
 	library library
+
+	mu    sync.RWMutex
+	plans map[*resource.Info]*plan // nil where only the library can compare
 }
 
 // New returns a tracker of kinds.
 func New(kinds []*resource.Info) *Tracker {
-	return &Tracker{library: library{kinds: kinds, managers: map[managerKey]*fieldManager{}}}
+	return &Tracker{
+		library: library{kinds: kinds, managers: map[managerKey]*fieldManager{}},
+		plans:   map[*resource.Info]*plan{},
+	}
 }
+
+// Warm reads the types' schemas, which the first write would wait for.
+func (t *Tracker) Warm() { t.library.types.get(t.library.parse) }
 
 // Update sets the managed fields of obj, which is to take the place of live. A
 // create has an empty object as live. Neither object is changed otherwise, and
 // live not at all.
 func (t *Tracker) Update(w Write, live, obj resource.Object) {
-	t.library.update(w, live, obj)
+	if !t.quickUpdate(w, live, obj) {
+		t.library.update(w, live, obj)
+	}
 }
 
 // Apply returns what applying patch makes of live, with defaults and managed

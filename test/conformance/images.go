@@ -141,6 +141,10 @@ http {
 	}}
 }
 
+// public is the registry of images that anybody may pull. Tests want others to
+// be out of reach.
+const public = "registry.k8s.io/"
+
 // bake makes those of the images that the suite names which have a recipe.
 func bake(p *pantry, names []string) ([]image.Image, error) {
 	shared, err := image.NewLayer(slices.Collect(maps.Values(p.tree)))
@@ -154,6 +158,9 @@ func bake(p *pantry, names []string) ([]image.Image, error) {
 	made := map[string][]image.Variant{"pause": pause.Variants}
 	var images []image.Image
 	for _, name := range names {
+		if !strings.HasPrefix(name, public) {
+			continue
+		}
 		kind, _, _ := strings.Cut(path.Base(name), ":")
 		r, ok := recipes()[kind]
 		if made[kind] == nil && ok {

@@ -98,8 +98,9 @@ func TestSettle(t *testing.T) {
 // TestBake: every tag of an image is made, and what no recipe is for is left out.
 func TestBake(t *testing.T) {
 	names := []string{
-		"registry.example/agnhost:1", "registry.example/agnhost:2", "registry.example/pause:3",
-		"registry.example/nonroot:1", "registry.example/nonewprivs:1", "registry.example/volume/iscsi:1",
+		"registry.k8s.io/agnhost:1", "registry.k8s.io/agnhost:2", "registry.k8s.io/pause:3",
+		"registry.k8s.io/nonroot:1", "registry.k8s.io/nonewprivs:1",
+		"registry.k8s.io/volume/iscsi:1", "gcr.io/private/agnhost:1",
 	}
 	images, err := bake(kitchen(t), names)
 	if err != nil {
@@ -147,7 +148,7 @@ func TestRecipes(t *testing.T) {
 func TestMissingProgram(t *testing.T) {
 	p := kitchen(t)
 	p.program = func(n string) string { return filepath.Join(p.source, "absent", n) }
-	if _, err := bake(p, []string{"registry.example/etcd:1"}); err == nil || !strings.Contains(err.Error(), "absent") {
+	if _, err := bake(p, []string{"registry.k8s.io/etcd:1"}); err == nil || !strings.Contains(err.Error(), "absent") {
 		t.Errorf("the error is %v", err)
 	}
 }
