@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 
+	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -15,6 +16,7 @@ import (
 // bound the body, authenticate, impersonate, authorize, then the verb.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
+	stamp(w, r)
 	if r.Body != nil {
 		r.Body = http.MaxBytesReader(w, r.Body, s.config.MaxBody)
 	}
@@ -45,6 +47,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t})
 }
 
+// stamp sets what every answer carries: how it may be kept, and the request's
+// name, the client's own or a new one.
+func stamp(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-cache, private")
+	id := r.Header.Get("Audit-Id")
+	if id == "" {
+		id = uuid.NewString()
+	}
+	w.Header().Set("Audit-Id", id)
+}
+
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 	cause := recover()
 	if cause == nil {
@@ -68,7 +81,10 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		return
 	}
 	if c.verb == "list" && c.target.gvr == customResources {
-		s.answer(w, r, map[string]any{"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1", "metadata": map[string]any{}, "items": []any{}})
+		f, _ := choose(r, mediaTypes[:1], asIs)
+		if err := writeJSON(w, f, http.StatusOK, []byte(`{"kind":"CustomResourceDefinitionList","apiVersion":"apiextensions.k8s.io/v1","metadata":{},"items":[]}`)); err != nil {
+			writeError(w, r, err)
+		}
 		return
 	}
 	if version == nil || (c.target.namespace != "" && !version.Info.Namespaced && version.GVR.Resource != "namespaces") {

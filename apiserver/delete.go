@@ -91,7 +91,7 @@ func decodeDeleteOptions(data []byte, media string, opts *metav1.DeleteOptions) 
 	case typeYAML, typeJSON:
 		err = yaml.Unmarshal(data, opts)
 	default:
-		return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+		return unsupportedMedia(mediaTypes...)
 	}
 	if err != nil {
 		return apierrors.NewBadRequest(fmt.Sprintf("the body is not DeleteOptions: %v", err))

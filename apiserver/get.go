@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -77,11 +77,13 @@ func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Ent
 	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
-		return write(w, f, code, tableKind, tableOf(c.version, []*view.Entry{e}, metav1.IncludeMetadata, c.now, true))
+		table := tableOf(c.version, []*view.Entry{e}, f, c.now, true)
+		table.ResourceVersion = e.Object.GetResourceVersion()
+		return write(w, f, code, f.kind("Table"), table)
 	case f.as == "PartialObjectMetadata":
-		return write(w, f, code, partialKind, partialOf(e))
+		return write(w, f, code, f.kind(f.as), partialOf(e, f))
 	case f.as != "":
-		return notAcceptable()
+		return notAcceptableError(fmt.Sprintf("you requested PartialObjectMetadataList, but the requested object is not a list (%s)", c.internalType("")))
 	case f.media == typeProtobuf:
 		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
@@ -118,16 +120,19 @@ func (c *call) writeWarnings(w http.ResponseWriter) {
 	}
 }
 
-var (
-	partialKind     = schema.GroupVersionKind{Group: metav1.GroupName, Version: "v1", Kind: "PartialObjectMetadata"}
-	partialListKind = schema.GroupVersionKind{Group: metav1.GroupName, Version: "v1", Kind: "PartialObjectMetadataList"}
-	tableKind       = schema.GroupVersionKind{Group: metav1.GroupName, Version: "v1", Kind: "Table"}
-)
-
 // partialOf returns the metadata of an entry alone.
-func partialOf(e *view.Entry) *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{
-		TypeMeta:   metav1.TypeMeta{Kind: partialKind.Kind, APIVersion: partialKind.GroupVersion().String()},
-		ObjectMeta: *metaOf(e.Object),
+func partialOf(e *view.Entry, f format) *metav1.PartialObjectMetadata {
+	partial := &metav1.PartialObjectMetadata{ObjectMeta: *metaOf(e.Object)}
+	partial.SetGroupVersionKind(f.kind("PartialObjectMetadata"))
+	return partial
+}
+
+// internalType is what upstream calls the type of the call's objects in memory,
+// which some of its errors name.
+func (c *call) internalType(suffix string) string {
+	group, _, _ := strings.Cut(c.info.GVK.Group, ".")
+	if group == "" || group == "events" {
+		group = "core"
 	}
+	return "*" + group + "." + c.info.GVK.Kind + suffix
 }

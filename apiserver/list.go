@@ -328,17 +328,17 @@ func (c *call) writeList(w http.ResponseWriter, r *http.Request, f format, meta 
 	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
-		table := tableOf(c.version, entries, metav1.IncludeObjectPolicy(r.URL.Query().Get("includeObject")), c.now, true)
+		table := tableOf(c.version, entries, f, c.now, true)
 		table.ListMeta = meta
-		return write(w, f, http.StatusOK, tableKind, table)
+		return write(w, f, http.StatusOK, f.kind(f.as), table)
 	case f.as == "PartialObjectMetadataList":
 		list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: make([]metav1.PartialObjectMetadata, 0, len(entries))}
 		for _, e := range entries {
-			list.Items = append(list.Items, *partialOf(e))
+			list.Items = append(list.Items, *partialOf(e, f))
 		}
-		return write(w, f, http.StatusOK, partialListKind, list)
+		return write(w, f, http.StatusOK, f.kind(f.as), list)
 	case f.as != "":
-		return notAcceptable()
+		return notAcceptableError(fmt.Sprintf("you requested PartialObjectMetadata, but the requested object is a list (%s)", c.internalType("List")))
 	case f.media == typeProtobuf:
 		return c.writeProtobufList(w, meta, entries)
 	}
@@ -400,7 +400,6 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 	const tail = "\x1a\x00\x22\x00"
 	h := w.Header()
 	h.Set("Content-Type", typeProtobuf)
-	h.Set("Cache-Control", "no-cache, private")
 	h.Set("Content-Length", strconv.Itoa(len(out)+size+len(tail)))
 	w.WriteHeader(http.StatusOK)
 	out = appendField(out, 1, metaRaw)

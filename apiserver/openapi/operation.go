@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -48,6 +49,14 @@ func (r *resourceIn) gvk() schema.GroupVersionKind {
 	return r.gv.WithKind(r.Kind)
 }
 
+// scope is what the names of operations say of where objects are.
+func (r *resourceIn) scope() string {
+	if r.Namespaced {
+		return "Namespaced"
+	}
+	return ""
+}
+
 // deletedObject are the resources of which a delete answers with the object
 // instead of a Status.
 var deletedObject = map[schema.GroupResource]bool{
@@ -63,9 +72,9 @@ var deletedObject = map[schema.GroupResource]bool{
 // operation returns what an action ("list") does on a resource. suffix tells
 // paths of the same action apart: "ForAllNamespaces".
 func (r *resourceIn) operation(action, suffix string) *operation {
-	scope := ""
-	if r.Namespaced && suffix != "ForAllNamespaces" {
-		scope = "Namespaced"
+	scope := r.scope()
+	if suffix == "ForAllNamespaces" {
+		scope = ""
 	}
 	op := &operation{
 		method: methodOf[action], action: action, gvk: r.gvk(), consumes: anyType, produces: mediaTypes,
@@ -74,11 +83,11 @@ func (r *resourceIn) operation(action, suffix string) *operation {
 	if options := optionsOf[action]; options != nil {
 		op.parameters = append(op.parameters, parametersOf(options)...)
 	}
-	name := scope + r.parent + title(r.sub) + suffix
+	name := scope + r.parent + title(r.sub)
 	if action == "watchlist" {
-		name = scope + r.parent + title(r.sub) + "List" + suffix
+		name += "List"
 	}
-	op.id, op.tag = identify(idVerb[action], name, r.gv)
+	op.id, op.tag = identify(idVerb[action], name+suffix, r.gv)
 	switch action {
 	case "list":
 		op.result, op.produces = r.schema+"List", streamTypes
@@ -104,16 +113,12 @@ func (r *resourceIn) operation(action, suffix string) *operation {
 
 // connect returns the operation of a method that is passed on.
 func (r *resourceIn) connect(method, suffix string) *operation {
-	scope := ""
-	if r.Namespaced {
-		scope = "Namespaced"
-	}
 	op := &operation{
 		method: method, action: "connect", gvk: r.gvk(), consumes: anyType, produces: anyType, codes: []int{200},
 		description: "connect " + strings.ToUpper(method) + " requests to " + r.sub + " of " + r.parent,
 		parameters:  parametersOf(optionTypes[r.Kind]),
 	}
-	op.id, op.tag = identify("connect", title(method)+scope+r.parent+title(r.sub)+suffix, r.gv)
+	op.id, op.tag = identify("connect", title(method)+r.scope()+r.parent+title(r.sub)+suffix, r.gv)
 	return op
 }
 
@@ -166,12 +171,7 @@ func (r *resourceIn) describe(action string) string {
 }
 
 func (r *resourceIn) does(verb string) bool {
-	for _, v := range r.Verbs {
-		if v == verb {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.Verbs, verb)
 }
 
 // article goes before a noun. Plurals, which kinds such as Endpoints are, have

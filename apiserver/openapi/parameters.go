@@ -79,7 +79,8 @@ func parametersOf(options any, without ...string) []parameter {
 	return list
 }
 
-// queryType is the type of a field as a query parameter, "" if it cannot be one.
+// queryType is the type of a field as a query parameter, "" if it cannot be one:
+// times are left out too, as upstream does.
 func queryType(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -90,9 +91,6 @@ func queryType(t reflect.Type) string {
 	case reflect.Int32, reflect.Int64:
 		return "integer"
 	case reflect.String:
-		return "string"
-	}
-	if t == reflect.TypeFor[metav1.Time]() {
 		return "string"
 	}
 	return ""

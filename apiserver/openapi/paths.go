@@ -85,12 +85,11 @@ func (p paths) resource(base string, r *resourceIn) {
 		if !r.does(a.verb) {
 			continue
 		}
-		suffix := ""
+		op := r.operation(a.action, "")
 		if a.action == "deletecollection" {
-			p.add(a.at, r.collectionDelete(), a.within...)
-			continue
+			op.id, _ = identify("delete", "Collection"+r.scope()+r.Kind, r.gv)
 		}
-		p.add(a.at, r.operation(a.action, suffix), a.within...)
+		p.add(a.at, op, a.within...)
 	}
 	if r.Namespaced && r.does("list") {
 		p.add(base+r.APIResource.Name, r.operation("list", "ForAllNamespaces"))
@@ -98,17 +97,6 @@ func (p paths) resource(base string, r *resourceIn) {
 	if r.Namespaced && r.does("watch") {
 		p.add(base+"watch/"+r.APIResource.Name, r.operation("watchlist", "ForAllNamespaces"))
 	}
-}
-
-// collectionDelete is named after the verb that it is for users.
-func (r *resourceIn) collectionDelete() *operation {
-	op := r.operation("deletecollection", "")
-	name := r.parent
-	if r.Namespaced {
-		name = "Namespaced" + name
-	}
-	op.id, _ = identify("delete", "Collection"+name, r.gv)
-	return op
 }
 
 func (p paths) subresource(base string, r *resourceIn, resource string) {

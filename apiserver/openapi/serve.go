@@ -34,14 +34,14 @@ func (s *Schemas) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Path == "/openapi/v3" {
-		s.serve(w, r, all.index, "application/json")
+		s.serve(w, r, all.index, "text/plain; charset=utf-8") // as upstream's, which is JSON too
 		return
 	}
 	document := strings.TrimPrefix(r.URL.Path, "/openapi/v3/")
 	doc := all.byPath[document]
 	if doc == nil {
-		w.Header().Add("Vary", "Accept")
-		return // upstream answers with nothing, and 200
+		w.WriteHeader(http.StatusNotFound)
+		return
 	}
 	s.negotiated(w, r, doc, namesV3, func() bool { return hashed(w, r, document, doc.hash) })
 }
@@ -96,15 +96,11 @@ func hashed(w http.ResponseWriter, r *http.Request, document, hash string) bool 
 // read that. The hash is that of the JSON in every form, as upstream's.
 func (s *Schemas) serve(w http.ResponseWriter, r *http.Request, doc *packed, media string) {
 	h := w.Header()
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-cache, private")
-	}
 	h.Set("Content-Type", media)
-	h.Set("Etag", strconv.Quote(doc.hash))
 	var data []byte
 	var err error
 	switch {
-	case media != "application/json":
+	case strings.HasSuffix(media, "+protobuf"):
 		data, err = doc.protobuf()
 	case strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && r.Header.Get("Range") == "":
 		h.Add("Vary", "Accept-Encoding")
