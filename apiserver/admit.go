@@ -1,105 +1,93 @@
 package apiserver
 
 import (
-	"fmt"
-	"slices"
-
 	admissionv1 "k8s.io/api/admission/v1"
-	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
 
-// admit runs the admission steps in order. They may change obj. old is nil on
-// create.
-func (s *Server) admit(c *call, obj, old resource.Object) error {
-	if err := s.namespaceLifecycle(c, obj, old); err != nil {
-		return err
+// attributes are what the steps of admission see of a request that writes obj
+// in place of old, which is nil on create. A delete has no obj.
+func (c *call) attributes(op admissionv1.Operation, obj, old resource.Object) *admission.Attributes {
+	a := &admission.Attributes{
+		Operation: op, Info: c.info, Kind: c.version.GVK, Resource: c.version.GVR, Subresource: c.target.subresource,
+		Namespace: c.target.namespace, Name: c.target.name, User: c.user, DryRun: c.dryRun, Options: c.options(op),
+		Warn: c.warn, Audit: func(string, string) {},
 	}
-	if err := s.restrictNodeWrite(c, obj, old); err != nil {
-		return err
+	if obj != nil {
+		a.Object = obj
 	}
-	if request, ok := obj.(*certificatesv1.CertificateSigningRequest); ok && old != nil {
-		return admission.CertificateDecision(c.target.subresource, request, old.(*certificatesv1.CertificateSigningRequest), s.maySigner(c))
+	if old != nil {
+		a.Old = old
+		a.Name = old.GetName()
 	}
-	if old != nil || c.target.subresource != "" {
-		return nil
+	if op == admissionv1.Create && a.Name == "" && obj != nil {
+		a.Name = obj.GetName()
 	}
-	return s.admitNew(c, obj)
+	if c.info == resource.Namespaces.Info {
+		a.Namespace = a.Name
+	}
+	return a
 }
 
-// admitNew runs the steps for objects that are created.
-func (s *Server) admitNew(c *call, obj resource.Object) error {
-	admission.StorageProtection(obj)
-	switch o := obj.(type) {
-	case *corev1.Pod:
-		if err := admission.ServiceAccount(s.View(), o, rand5); err != nil {
-			return err
-		}
-		if err := admission.Priority(o); err != nil {
-			return err
-		}
-		admission.DefaultTolerations(o)
-		return admission.RuntimeClass(s.View(), o)
-	case *certificatesv1.CertificateSigningRequest:
-		return admission.CertificateSubject(o)
-	case *certificatesv1.ClusterTrustBundle:
-		return admission.TrustBundle(o, s.maySigner(c))
-	case *networkingv1.Ingress:
-		admission.DefaultIngressClass(s.View(), o)
+// options are the request's, as webhooks see them.
+func (c *call) options(op admissionv1.Operation) runtime.Object {
+	var dryRun []string
+	if c.dryRun {
+		dryRun = []string{metav1.DryRunAll}
+	}
+	kind := func(name string) metav1.TypeMeta {
+		return metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: name}
+	}
+	switch {
+	case op == admissionv1.Create:
+		return &metav1.CreateOptions{TypeMeta: kind("CreateOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
+	case op == admissionv1.Update && c.verb == "patch":
+		return &metav1.PatchOptions{TypeMeta: kind("PatchOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
+	case op == admissionv1.Update:
+		return &metav1.UpdateOptions{TypeMeta: kind("UpdateOptions"), DryRun: dryRun, FieldManager: c.fieldManager, FieldValidation: c.fieldValidation}
 	}
 	return nil
 }
 
-// maySigner says what the user may do to signers of certificates.
-func (s *Server) maySigner(c *call) func(verb, signer string) bool {
-	return func(verb, signer string) bool {
-		return s.authz.Allowed(s.View(), &authz.Attributes{
-			User: c.user, Verb: verb, Group: "certificates.k8s.io", Version: "*", Resource: "signers", Name: signer,
-		}).Allowed
-	}
+// maySigner says what a user may do to signers of certificates.
+func (s *Server) maySigner(user authn.User, verb, signer string) bool {
+	return s.authz.Allowed(s.View(), &authz.Attributes{
+		User: user, Verb: verb, Group: "certificates.k8s.io", Version: "*", Resource: "signers", Name: signer,
+	}).Allowed
 }
 
-// namespaceLifecycle refuses objects in a namespace that does not exist or is
-// being deleted.
-func (s *Server) namespaceLifecycle(c *call, obj, old resource.Object) error {
-	if !c.info.Namespaced || old != nil {
-		return nil
+// admitDelete runs all of admission on the deletion of an object.
+func (s *Server) admitDelete(c *call, old resource.Object, opts *metav1.DeleteOptions) error {
+	a := c.attributes(admissionv1.Delete, nil, old)
+	defer a.Release()
+	if opts != nil {
+		a.Options = opts
 	}
-	name := obj.GetNamespace()
-	namespace, ok := view.Get(s.View(), resource.Namespaces, "", name)
-	if !ok {
-		return apierrors.NewNotFound(resource.Namespaces.Info.GR(), name)
-	}
-	if namespace.DeletionTimestamp == nil && namespace.Status.Phase != corev1.NamespaceTerminating {
-		return nil
-	}
-	err := apierrors.NewForbidden(c.info.GR(), obj.GetName(),
-		fmt.Errorf("unable to create new content in namespace %s because it is being terminated", name))
-	err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{
-		Type: corev1.NamespaceTerminatingCause, Message: fmt.Sprintf("namespace %s is being terminated", name), Field: "metadata.namespace",
-	})
-	return err
-}
-
-// immortal namespaces cannot be deleted.
-var immortal = []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic}
-
-func (s *Server) admitDelete(c *call, obj resource.Object) error {
-	if err := s.restrictNode(c, admissionv1.Delete, nil, obj, obj.GetName()); err != nil {
+	if err := s.admission.Mutate(c.ctx, a); err != nil {
 		return err
 	}
-	if _, ok := obj.(*corev1.Namespace); ok && slices.Contains(immortal, obj.GetName()) {
-		return apierrors.NewForbidden(c.info.GR(), obj.GetName(), fmt.Errorf("this namespace may not be deleted"))
+	return s.admission.Validate(c.ctx, a)
+}
+
+// admitBody runs all of admission on a subresource that takes an object of
+// another kind.
+func (s *Server) admitBody(c *call, kind schema.GroupVersionKind, body runtime.Object) error {
+	a := c.attributes(admissionv1.Create, nil, nil)
+	defer a.Release()
+	a.Kind, a.Object = kind, body
+	if err := s.admission.Mutate(c.ctx, a); err != nil {
+		return err
 	}
-	return nil
+	return s.admission.Validate(c.ctx, a)
 }
 
 // allocate gives a service its cluster addresses and node ports. They stay

@@ -18,7 +18,9 @@ import (
 // before it, v2beta1, is not served any more.
 var discoveryKind = apidiscovery.SchemeGroupVersion.WithKind("APIGroupDiscoveryList")
 
-func isDiscovery(_ string, as *schema.GroupVersionKind) bool { return as != nil && *as == discoveryKind }
+func isDiscovery(_ string, as *schema.GroupVersionKind) bool {
+	return as != nil && *as == discoveryKind
+}
 
 // serveAggregated answers with the whole discovery if the client asks for that.
 // Clients keep it, and come back with its hash.

@@ -25,6 +25,9 @@ func (s *Server) bind(c *call, binding *corev1.Binding) (runtime.Object, error) 
 	if errs := validateBinding(binding); len(errs) > 0 {
 		return nil, plainError(errs.ToAggregate().Error())
 	}
+	if err := s.admitBody(c, bindingKind, binding); err != nil {
+		return nil, err
+	}
 	_, err := s.mutate(c, c.key(), func(old resource.Object) (change, error) {
 		if binding.UID != "" && binding.UID != old.GetUID() {
 			return change{}, c.preconditionFailed("UID", string(binding.UID), string(old.GetUID()))

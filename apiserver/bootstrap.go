@@ -35,6 +35,11 @@ func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
 			return err
 		}
 	}
+	for _, class := range resource.SystemPriorityClasses() {
+		if err := ensure(ctx, c, resource.PriorityClasses, class); err != nil {
+			return err
+		}
+	}
 	if err := s.ensureDefaults(ctx, c, initial.Defaults); err != nil {
 		return err
 	}

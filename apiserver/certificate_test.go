@@ -67,7 +67,7 @@ func TestNodeRestriction(t *testing.T) {
 	want(t, create(nodes, `{"metadata":{"name":"n1","labels":{"kubernetes.io/hostname":"n1","team":"a"}}}`), 201)
 	want(t, as("PATCH", nodes+"/n1", `{"spec":{"taints":[{"key":"a","effect":"NoSchedule"}]}}`), 403, `node \"n1\" is not allowed to modify taints`)
 	want(t, as("PATCH", nodes+"/n1", `{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":""}}}`), 403, "is not allowed to modify labels: node-role.kubernetes.io/control-plane")
-	want(t, create(pods, `{"metadata":{"name":"x"},"spec":{"containers":[{"name":"c","image":"i"}]}}`), 403, "can only create mirror pods")
+	want(t, create(pods, `{"metadata":{"name":"x"},"spec":{"serviceAccountName":"bot","containers":[{"name":"c","image":"i"}]}}`), 403, "can only create mirror pods")
 	for _, on := range []string{"n1", "n2"} {
 		want(t, c.Do("POST", pods, `{"metadata":{"name":"`+on+`"},"spec":{"nodeName":"`+on+`","serviceAccountName":"bot","containers":[{"name":"c","image":"i"}]}}`), 201)
 	}

@@ -13,13 +13,11 @@ import (
 )
 
 // ServeHTTP takes a request through the filters in order: recover from a bug,
-// bound the body, authenticate, impersonate, authorize, then the verb.
+// authenticate, impersonate, authorize, wait for a place, bound time and size,
+// then the verb.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
 	stamp(w, r)
-	if r.Body != nil {
-		r.Body = http.MaxBytesReader(w, r.Body, s.config.MaxBody)
-	}
 	user, err := s.auth.Authenticate(r)
 	if err != nil {
 		s.deps.Log.Debug("refused credentials", "path", r.URL.Path, "err", err)
@@ -31,6 +29,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	wants := attributesOf(user, verb, t, r)
 	if wants.User, err = s.impersonate(wants, r.Header); err == nil {
 		err = s.permit(wants)
+	}
+	if err != nil {
+		writeError(w, r, err)
+		return
+	}
+	leave, err := s.enter(r, wants.User, verb, t)
+	if err == nil {
+		defer leave()
+		if !longRunning(verb, t) {
+			err = s.limit(w, r)
+		}
 	}
 	if err != nil {
 		writeError(w, r, err)
@@ -93,14 +102,18 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 	}
 	c.info, c.version, c.now = version.Info, version, s.deps.Now()
 	c.part = c.info.Subresource(c.target.subresource)
-	if err := c.readOptions(r); err != nil {
-		writeError(w, r, err)
-		return
-	}
 	if c.info.Deprecated != "" {
 		c.warn(c.info.Deprecated)
 	}
-	if err := s.serveVerb(w, r, c); err != nil {
+	err := c.checkRoute(r)
+	if err == nil {
+		err = c.readOptions(r)
+	}
+	if err == nil {
+		err = s.serveVerb(w, r, c)
+	}
+	if err != nil {
+		c.writeWarnings(w)
 		writeError(w, r, err)
 	}
 }
@@ -111,6 +124,9 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	}
 	if c.target.subresource != "" {
 		return s.serveSubresource(w, r, c)
+	}
+	if r.Method == http.MethodHead {
+		return errMethod
 	}
 	switch c.verb {
 	case "get":
@@ -162,6 +178,9 @@ func statusOf(err error) *apierrors.StatusError {
 	var status *apierrors.StatusError
 	if errors.As(err, &status) {
 		return status
+	}
+	if late := timedOut(err); late != nil {
+		return late
 	}
 	var tooLarge *http.MaxBytesError
 	switch {

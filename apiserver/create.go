@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	admissionv1 "k8s.io/api/admission/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,7 +47,7 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 		return nil, err
 	}
 	defer result.release()
-	if obj.GetResourceVersion() != "" {
+	if v := obj.GetResourceVersion(); v != "" && v != "0" {
 		return nil, plainError("resourceVersion should not be set on objects to be created")
 	}
 	if err := s.store(c, obj, 0); err != nil {
@@ -79,7 +80,8 @@ func wipeSystemFields(meta *metav1.ObjectMeta) {
 // prepareCreate admits and validates a new object, defaults and managed fields
 // set. What it has reserved is free again after the change's release.
 func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
-	if err := s.admit(c, obj, nil); err != nil {
+	a := c.attributes(admissionv1.Create, obj, nil)
+	if err := s.admission.Mutate(c.ctx, a); err != nil {
 		return change{}, err
 	}
 	if err := s.confirmGrant(c, obj, nil); err != nil {
@@ -107,7 +109,11 @@ func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
 		release()
 		return change{}, err
 	}
-	return change{obj: obj, release: release}, nil
+	if err := s.admission.Validate(c.ctx, a); err != nil {
+		release()
+		return change{}, err
+	}
+	return change{obj: obj, release: func() { a.Release(); release() }}, nil
 }
 
 func (s *Server) alreadyExists(c *call, obj resource.Object) error {

@@ -9,9 +9,10 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/skiff-sh/skiff/resource"
@@ -69,9 +70,14 @@ func (c *call) deleteOptions(r *http.Request) (*metav1.DeleteOptions, error) {
 		policy := metav1.DeletionPropagation(text)
 		opts.PropagationPolicy = &policy
 	}
-	if slices.Contains(opts.DryRun, metav1.DryRunAll) {
-		c.dryRun = true
+	if text := q.Get("orphanDependents"); text != "" && len(data) == 0 {
+		orphan := truthy(text)
+		opts.OrphanDependents = &orphan //nolint:staticcheck // old clients still send it
 	}
+	if len(data) == 0 {
+		opts.DryRun = q["dryRun"]
+	}
+	c.dryRun = len(opts.DryRun) > 0
 	return opts, c.validateDelete(opts)
 }
 
@@ -89,12 +95,17 @@ func decodeDeleteOptions(data []byte, media string, opts *metav1.DeleteOptions) 
 			err = opts.Unmarshal(unknown.Raw)
 		}
 	case typeYAML, typeJSON:
-		err = yaml.Unmarshal(data, opts)
+		if media == typeYAML {
+			data, err = yaml.YAMLToJSON(data)
+		}
+		if err == nil {
+			err = kjson.UnmarshalCaseSensitivePreserveInts(data, opts)
+		}
 	default:
 		return unsupportedMedia(mediaTypes...)
 	}
 	if err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("the body is not DeleteOptions: %v", err))
+		return apierrors.NewBadRequest(err.Error())
 	}
 	if opts.Kind != "" && opts.Kind != "DeleteOptions" {
 		return apierrors.NewBadRequest(fmt.Sprintf("the kind of the body is %s, want DeleteOptions", opts.Kind))
@@ -103,21 +114,11 @@ func decodeDeleteOptions(data []byte, media string, opts *metav1.DeleteOptions) 
 }
 
 func (c *call) validateDelete(opts *metav1.DeleteOptions) error {
-	var errs field.ErrorList
 	if g := opts.GracePeriodSeconds; g != nil && *g < 0 {
 		one := int64(1) // upstream treats a negative grace as one second
 		opts.GracePeriodSeconds = &one
 	}
-	if p := opts.PropagationPolicy; p != nil {
-		known := []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan}
-		if !slices.Contains(known, *p) {
-			errs = append(errs, field.NotSupported(field.NewPath("propagationPolicy"), *p, known))
-		}
-		if opts.OrphanDependents != nil { //nolint:staticcheck // old clients still send it
-			errs = append(errs, field.Invalid(field.NewPath("propagationPolicy"), *p, "orphanDependents and deletionPropagation cannot be both set"))
-		}
-	}
-	if len(errs) > 0 {
+	if errs := validation.ValidateDeleteOptions(opts); len(errs) > 0 {
 		return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
 	}
 	return nil
@@ -133,7 +134,7 @@ func (s *Server) delete(c *call, key view.Key, opts *metav1.DeleteOptions) (obj 
 		if err := c.checkPreconditions(opts.Preconditions, old); err != nil {
 			return change{}, err
 		}
-		if err := s.admitDelete(c, old); err != nil {
+		if err := s.admitDelete(c, old, opts); err != nil {
 			return change{}, err
 		}
 		result := c.markDeleted(old, opts)
@@ -225,13 +226,9 @@ func (s *Server) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c
 	if err != nil {
 		return err
 	}
-	for i, e := range page.entries {
-		obj, _, err := s.delete(c, e.Key, opts)
-		if err != nil && !apierrors.IsNotFound(err) {
+	for _, e := range page.entries { // upstream answers with what they were before
+		if _, _, err := s.delete(c, e.Key, opts); err != nil && !apierrors.IsNotFound(err) {
 			return err
-		}
-		if obj != nil {
-			page.entries[i] = &view.Entry{Info: c.info, Key: e.Key, Object: obj, Revision: e.Revision}
 		}
 	}
 	f, err := negotiate(r)

@@ -80,11 +80,12 @@ func TestOpenAPI(t *testing.T) {
 	}
 	plain := c.Do("GET", "/openapi/v3/apis/apps/v1", "", "Accept-Encoding: identity")
 	doc := want(t, plain, 200, "io.k8s.api.apps.v1.Deployment")
-	list := "paths./apis/apps/v1/namespaces/{namespace}/deployments.get."
-	for path, value := range map[string]string{list + "operationId": "listAppsV1NamespacedDeployment", list + "x-kubernetes-action": "list", "info.version": "1.37"} {
-		if got := find(doc, path); got != value {
-			t.Errorf("%s is %v, want %s", path, got, value)
-		}
+	if got := find(doc, "info", "version"); got != "1.37" {
+		t.Errorf("the version is %v", got)
+	}
+	list := find(doc, "paths", "/apis/apps/v1/namespaces/{namespace}/deployments", "get")
+	if find(list, "operationId") != "listAppsV1NamespacedDeployment" || find(list, "x-kubernetes-action") != "list" {
+		t.Errorf("listing is %v", list)
 	}
 	etag := plain.Header.Get("Etag")
 	if a := c.Do("GET", "/openapi/v3/apis/apps/v1", "", "If-None-Match: "+etag); a.Code != 304 {
@@ -101,32 +102,15 @@ func TestOpenAPI(t *testing.T) {
 		t.Errorf("a type that there is not: got %d, want 406", a.Code)
 	}
 	v2 := want(t, c.Do("GET", "/openapi/v2", ""), 200)
-	if got := find(v2, "paths./api/v1/namespaces/{namespace}/pods/{name}.get.operationId"); got != "readCoreV1NamespacedPod" {
+	if got := find(v2, "paths", "/api/v1/namespaces/{namespace}/pods/{name}", "get", "operationId"); got != "readCoreV1NamespacedPod" {
 		t.Errorf("v2 names the operation %v", got)
 	}
 }
 
-// find is the value at a path whose steps begin after a dot; a step may hold
-// dots if it begins with a slash.
-func find(doc any, path string) any {
-	for path != "" {
-		object, ok := doc.(map[string]any)
-		if !ok {
-			return nil
-		}
-		end := strings.IndexByte(path, '.')
-		if strings.HasPrefix(path, "/") {
-			end = strings.LastIndex(path, "}") // none of these ends without a parameter or a resource
-			if next := strings.IndexByte(path[end+1:], '.'); next >= 0 {
-				end += 1 + next
-			}
-		}
-		step := path
-		if end >= 0 {
-			step, path = path[:end], path[end+1:]
-		} else {
-			path = ""
-		}
+// find is the value below the steps of a path.
+func find(doc any, path ...string) any {
+	for _, step := range path {
+		object, _ := doc.(map[string]any)
 		doc = object[step]
 	}
 	return doc

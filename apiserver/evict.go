@@ -34,6 +34,9 @@ func (s *Server) evict(c *call, eviction *policyv1.Eviction) (runtime.Object, er
 	if err != nil {
 		return nil, err
 	}
+	if err := s.admitBody(c, evictionKind, eviction); err != nil {
+		return nil, err
+	}
 	for range maxTries {
 		pod, ok := view.Get(s.View(), resource.Pods, c.target.namespace, c.target.name)
 		if !ok {

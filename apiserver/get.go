@@ -4,13 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -23,7 +24,11 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, c *call) error
 	if err != nil {
 		return err
 	}
-	v, err := s.viewAt(c, r.URL.Query().Get("resourceVersion"))
+	wanted := r.URL.Query().Get("resourceVersion")
+	if err := checkVersion(wanted); err != nil {
+		return plainError(err.Error()) // upstream's cache refuses it, as an error of its own
+	}
+	v, err := s.viewAt(c, wanted)
 	if err != nil {
 		return err
 	}
@@ -47,9 +52,9 @@ func (s *Server) viewAt(c *call, wanted string) (*view.View, error) {
 	if wanted == "" || wanted == "0" {
 		return s.View(), nil
 	}
-	revision, err := strconv.ParseInt(wanted, 10, 64)
-	if err != nil || revision < 0 {
-		return nil, invalidParameter("resourceVersion", wanted, "a resource version of this server")
+	revision, err := parseVersion(wanted)
+	if err != nil {
+		return nil, err
 	}
 	if v := s.View(); v.Revision() >= revision {
 		return v, nil
@@ -61,6 +66,29 @@ func (s *Server) viewAt(c *call, wanted string) (*view.View, error) {
 		return nil, tooLarge(revision, s.View().Revision())
 	}
 	return v, nil
+}
+
+// checkVersion tells what is wrong with a resource version; nil for none at all.
+func checkVersion(text string) *field.Error {
+	if text == "" {
+		return nil
+	}
+	if _, err := strconv.ParseUint(text, 10, 64); err != nil {
+		return field.Invalid(field.NewPath("resourceVersion"), text, err.Error())
+	}
+	return nil
+}
+
+// parseVersion reads the resource version of a list or watch.
+func parseVersion(text string) (int64, error) {
+	if err := checkVersion(text); err != nil {
+		return 0, apierrors.NewBadRequest("invalid resource version: " + err.Error())
+	}
+	revision, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		revision = math.MaxInt64 // beyond all that will be
+	}
+	return revision, nil
 }
 
 // tooLarge says that a resource version lies in the future.
@@ -83,7 +111,7 @@ func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Ent
 	case f.as == "PartialObjectMetadata":
 		return write(w, f, code, f.kind(f.as), partialOf(e, f))
 	case f.as != "":
-		return notAcceptableError(fmt.Sprintf("you requested PartialObjectMetadataList, but the requested object is not a list (%s)", c.internalType("")))
+		return notConverted(fmt.Sprintf("you requested %s, but the requested object is not a list (*%s)", f.as, c.internalName()))
 	case f.media == typeProtobuf:
 		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
@@ -125,14 +153,4 @@ func partialOf(e *view.Entry, f format) *metav1.PartialObjectMetadata {
 	partial := &metav1.PartialObjectMetadata{ObjectMeta: *metaOf(e.Object)}
 	partial.SetGroupVersionKind(f.kind("PartialObjectMetadata"))
 	return partial
-}
-
-// internalType is what upstream calls the type of the call's objects in memory,
-// which some of its errors name.
-func (c *call) internalType(suffix string) string {
-	group, _, _ := strings.Cut(c.info.GVK.Group, ".")
-	if group == "" || group == "events" {
-		group = "core"
-	}
-	return "*" + group + "." + c.info.GVK.Kind + suffix
 }

@@ -66,7 +66,7 @@ func TestCertificateRequests(t *testing.T) {
 	approve := `{"status":{"conditions":[{"type":"Approved","status":"True","reason":"x"}]}}`
 	patch := "Content-Type: application/merge-patch+json"
 	want(t, c.As("jane", "PATCH", requests+"/j/approval", approve, patch), 403, `user not permitted to approve requests with signerName \"kubernetes.io/kube-apiserver-client\"`)
-	want(t, c.As("jane", "PATCH", requests+"/j/status", `{"status":{"certificate":"YQ=="}}`, patch), 403, "user not permitted to sign requests")
+	want(t, c.As("jane", "PATCH", requests+"/j/status", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"x"}]}}`, patch), 403, "user not permitted to sign requests")
 	want(t, c.Do("PATCH", requests+"/j/status", approve, patch), 422, "updates may not add a condition of type")
 	want(t, c.Do("PATCH", requests+"/j/approval", approve, patch), 200, `"type":"Approved"`)
 }

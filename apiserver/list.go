@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -61,7 +63,7 @@ func (c *call) selectionOf(q url.Values) (selection, error) {
 	var err error
 	if text := q.Get("labelSelector"); text != "" {
 		if s.labels, err = labels.Parse(text); err != nil {
-			return s, apierrors.NewBadRequest(fmt.Sprintf("unable to parse requirement: %v", err))
+			return s, apierrors.NewBadRequest(err.Error())
 		}
 		s.equal = equalPairs(s.labels)
 	}
@@ -72,12 +74,21 @@ func (c *call) selectionOf(q url.Values) (selection, error) {
 		}
 		for _, requirement := range parsed.Requirements() {
 			if c.version.Fields[requirement.Field] == nil {
-				return s, apierrors.NewBadRequest(fmt.Sprintf("field label not supported: %s", requirement.Field))
+				return s, c.unknownField(requirement.Field)
 			}
 			s.fields = append(s.fields, requirement)
 		}
 	}
 	return s, nil
+}
+
+// unknownField refuses a field that cannot be selected by. Kinds with no fields
+// of their own are worded otherwise.
+func (c *call) unknownField(name string) error {
+	if len(c.version.Fields) > 2 {
+		return apierrors.NewBadRequest("field label not supported: " + name)
+	}
+	return apierrors.NewBadRequest(fmt.Sprintf("%q is not a known field selector: only %q, %q", name, "metadata.name", "metadata.namespace"))
 }
 
 // matches tells whether an entry is selected.
@@ -213,6 +224,22 @@ func (s *snapshots) at(revision int64) *view.View {
 	return nil
 }
 
+// checkListOptions refuses parameters that do not go together.
+func checkListOptions(q url.Values, watching bool) error {
+	options := internalversion.ListOptions{
+		Watch: watching, ResourceVersion: q.Get("resourceVersion"), Continue: q.Get("continue"),
+		ResourceVersionMatch: metav1.ResourceVersionMatch(q.Get("resourceVersionMatch")),
+	}
+	if q.Has("sendInitialEvents") {
+		send := truthy(q.Get("sendInitialEvents"))
+		options.SendInitialEvents = &send
+	}
+	if errs := validation.ValidateListOptions(&options, true); len(errs) > 0 {
+		return apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", errs)
+	}
+	return nil
+}
+
 // listPage is the answer to a list, before it is encoded.
 type listPage struct {
 	entries   []*view.Entry
@@ -223,15 +250,20 @@ type listPage struct {
 
 // page reads the wanted page from the view.
 func (s *Server) page(c *call, q url.Values) (listPage, error) {
+	if err := checkListOptions(q, false); err != nil {
+		return listPage{}, err
+	}
 	sel, err := c.selectionOf(q)
 	if err != nil {
 		return listPage{}, err
 	}
 	limit := 0
 	if text := q.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 0 {
-			return listPage{}, invalidParameter("limit", text, "a number of objects")
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return listPage{}, apierrors.NewBadRequest(err.Error())
 		}
+		limit = int(max(n, 0)) // upstream takes a negative one for none
 	}
 	v, from, err := s.listView(c, q)
 	if err != nil {
@@ -290,9 +322,9 @@ func (s *Server) exactView(c *call, q url.Values) (*view.View, error) {
 	if match != string(metav1.ResourceVersionMatchExact) {
 		return s.viewAt(c, version)
 	}
-	revision, err := strconv.ParseInt(version, 10, 64)
-	if err != nil || revision <= 0 {
-		return nil, invalidParameter("resourceVersion", version, "a resource version, which resourceVersionMatch=Exact needs")
+	revision, err := parseVersion(version)
+	if err != nil {
+		return nil, err
 	}
 	v, err := s.viewAt(c, version)
 	if err != nil {
@@ -328,46 +360,23 @@ func (c *call) writeList(w http.ResponseWriter, r *http.Request, f format, meta 
 	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
-		table := tableOf(c.version, entries, f, c.now, true)
-		table.ListMeta = meta
-		return write(w, f, http.StatusOK, f.kind(f.as), table)
+		return c.writeTableList(w, f, meta, entries)
 	case f.as == "PartialObjectMetadataList":
+		if f.media != typeProtobuf {
+			return writePartialList(w, f, meta, entries)
+		}
 		list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: make([]metav1.PartialObjectMetadata, 0, len(entries))}
 		for _, e := range entries {
 			list.Items = append(list.Items, *partialOf(e, f))
 		}
 		return write(w, f, http.StatusOK, f.kind(f.as), list)
 	case f.as != "":
-		return notAcceptableError(fmt.Sprintf("you requested PartialObjectMetadata, but the requested object is a list (%s)", c.internalType("List")))
+		return notConverted(fmt.Sprintf("you requested %s, but the requested object is a list (*%sList)", f.as, c.internalName()))
 	case f.media == typeProtobuf:
 		return c.writeProtobufList(w, meta, entries)
 	}
 	return c.writeJSONList(w, f, meta, entries)
 }
-
-func (c *call) writeJSONList(w http.ResponseWriter, f format, meta metav1.ListMeta, entries []*view.Entry) error {
-	head, err := json.Marshal(meta)
-	if err != nil {
-		return fmt.Errorf("encode list metadata: %w", err)
-	}
-	size := 128 + len(head)
-	for _, e := range entries {
-		size += len(e.In(c.version).JSON()) + 1
-	}
-	apiVersion, kind := c.version.GVK.ToAPIVersionAndKind()
-	out := make([]byte, 0, size)
-	out = fmt.Appendf(out, `{"kind":"%sList","apiVersion":"%s","metadata":%s,"items":[`, kind, apiVersion, head)
-	for i, e := range entries {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(out, e.In(c.version).JSON()...)
-	}
-	return writeJSON(w, f, http.StatusOK, append(out, "]}"...))
-}
-
-// listBuffer is how much of a list is written at once: a few records of TLS.
-const listBuffer = 64 << 10
 
 // writeProtobufList writes the two fields that every list of the API has:
 // 1 is metadata, 2 the items. The list is never in memory as a whole: its
@@ -393,30 +402,23 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 		return fmt.Errorf("encode list: %w", err)
 	}
 	// runtime.Unknown: 1 type, 2 the list, 3 and 4 content encoding and type, both empty.
-	out := make([]byte, 0, min(listBuffer, size+128))
-	out = append(out, "k8s\x00"...)
-	out = appendField(out, 1, typeRaw)
-	out = binary.AppendUvarint(append(out, 2<<3|2), uint64(size))
-	const tail = "\x1a\x00\x22\x00"
-	h := w.Header()
-	h.Set("Content-Type", typeProtobuf)
-	h.Set("Content-Length", strconv.Itoa(len(out)+size+len(tail)))
-	w.WriteHeader(http.StatusOK)
-	out = appendField(out, 1, metaRaw)
+	head := appendField([]byte("k8s\x00"), 1, typeRaw)
+	head = binary.AppendUvarint(append(head, 2<<3|2), uint64(size))
+	w.Header().Set("Content-Length", strconv.Itoa(len(head)+size+len(unknownTail)))
+	stream := newListStream(w, typeProtobuf)
+	stream.add(appendField(head, 1, metaRaw))
+	var prefix [binary.MaxVarintLen64]byte
 	for _, e := range entries {
 		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
 			return err
 		}
-		if len(out)+fieldSize(len(raw)) > listBuffer {
-			if _, err := w.Write(out); err != nil {
-				return nil // the client is gone
-			}
-			out = out[:0]
+		if !stream.add(binary.AppendUvarint(append(prefix[:0], 2<<3|2), uint64(len(raw))), raw) {
+			return nil
 		}
-		out = appendField(out, 2, raw)
 	}
-	_, _ = w.Write(append(out, tail...))
+	stream.add([]byte(unknownTail))
+	stream.end()
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -162,30 +161,24 @@ func negotiatePlain(r *http.Request) (format, error) {
 }
 
 func notAcceptable() error {
-	return notAcceptableError(fmt.Sprintf("only the following media types are accepted: %s", strings.Join(mediaTypes, ", ")))
+	return notConverted(fmt.Sprintf("only the following media types are accepted: %s", strings.Join(mediaTypes, ", ")))
 }
 
-func notAcceptableError(message string) error {
+// notConverted refuses a form that the object does not have.
+func notConverted(message string) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable, Message: message,
 	}}
 }
 
-// routable refuses what upstream's router does before anyone looks at the rest
-// of the header: an Accept without any type that the path has.
-func routable(r *http.Request, have []string) error {
-	accept := r.Header.Get("Accept")
-	if accept == "" {
-		return nil
+// internalName is what upstream calls the kind's Go type in its own code, and in
+// such refusals.
+func (c *call) internalName() string {
+	group, _, _ := strings.Cut(c.info.GVR.Group, ".")
+	if group == "" || group == "events" {
+		group = "core"
 	}
-	for part := range strings.SplitSeq(accept, ",") {
-		media, _, _ := strings.Cut(part, ";")
-		if media = strings.TrimSpace(media); media == "*/*" || slices.Contains(have, media) {
-			return nil
-		}
-	}
-	return apierrors.NewGenericServerResponse(http.StatusNotAcceptable, "", schema.GroupResource{}, "",
-		"406: Not Acceptable\n\nAvailable representations: "+strings.Join(have, ", "), 0, false)
+	return group + "." + c.info.GVK.Kind
 }
 
 func unsupportedMedia(want ...string) error {

@@ -20,6 +20,7 @@ import (
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 
+	"github.com/skiff-sh/skiff/apiserver/admission"
 	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
@@ -95,7 +96,9 @@ type Server struct {
 	kinds  *registry
 	auth   *authn.Authenticator
 	authz  authz.Authorizer
-	ready  atomic.Bool
+	// admission changes or refuses what is to be written.
+	admission *admission.Chain
+	ready     atomic.Bool
 	// started is when the server was made: for health and metrics.
 	started time.Time
 	// allocation is held from choosing a service's addresses and ports until the
@@ -105,6 +108,8 @@ type Server struct {
 	snapshots      snapshots
 	proxyTransport *http.Transport
 	documents      documents
+	reads          *places // for requests at the same time
+	writes         *places
 	owners         *apply.Tracker  // of fields
 	stop           context.Context // ends watches when the server stops
 	halt           context.CancelFunc
@@ -125,9 +130,15 @@ func New(config Config, deps Deps) (*Server, error) {
 		kinds:          newRegistry(config.Kinds),
 		started:        deps.Now(),
 		proxyTransport: newProxyTransport(deps),
+		reads:          newPlaces(readPlaces),
+		writes:         newPlaces(writePlaces),
 		owners:         apply.New(config.Kinds),
 		random:         rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
+	s.admission = admission.New(admission.Config{
+		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
+		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil },
+	})
 	// The library has no other way to bound what copying makes of a document.
 	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)
 	go s.owners.Warm()

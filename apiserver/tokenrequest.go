@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,12 +34,12 @@ const (
 // requestToken signs a token for a service account, bound to a pod, node or
 // secret if asked (TokenRequest, KEP-1205).
 func (s *Server) requestToken(c *call, req *authenticationv1.TokenRequest) (runtime.Object, error) {
-	if err := s.restrictNode(c, admissionv1.Create, req, nil, ""); err != nil {
-		return nil, err
-	}
 	req = req.DeepCopy()
 	account, err := s.tokenAccount(c, req)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.admitBody(c, tokenKind, req); err != nil {
 		return nil, err
 	}
 	req.Name, req.Namespace, req.UID = account.Name, account.Namespace, account.UID

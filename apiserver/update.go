@@ -3,6 +3,7 @@ package apiserver
 import (
 	"net/http"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/skiff-sh/skiff/resource"
@@ -83,7 +84,8 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 	if err := c.checkVersion(obj, old); err != nil {
 		return change{}, err
 	}
-	if err := s.admit(c, obj, old); err != nil {
+	a := c.attributes(admissionv1.Update, obj, old)
+	if err := s.admission.Mutate(c.ctx, a); err != nil {
 		return change{}, err
 	}
 	if err := s.confirmGrant(c, obj, old); err != nil {
@@ -100,7 +102,11 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 		release()
 		return change{}, err
 	}
-	result := change{obj: obj, release: release, remove: c.finished(obj)}
+	if err := s.admission.Validate(c.ctx, a); err != nil {
+		release()
+		return change{}, err
+	}
+	result := change{obj: obj, release: func() { a.Release(); release() }, remove: c.finished(obj)}
 	result.same = !result.remove && equal(obj, old)
 	return result, nil
 }

@@ -141,7 +141,7 @@ func TestListPagesAndSelectors(t *testing.T) {
 			t.Errorf("%s selects %d, want %d", selector, n, count)
 		}
 	}
-	want(t, c.Do("GET", configMaps+"?fieldSelector=data%3Dx", ""), 400, "field label not supported")
+	want(t, c.Do("GET", configMaps+"?fieldSelector=data%3Dx", ""), 400, "is not a known field selector")
 	all := want(t, c.Do("GET", "/api/v1/configmaps", ""), 200)
 	if n := len(all["items"].([]any)); n != 9 {
 		t.Errorf("all namespaces hold %d, want 9", n)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,6 +38,7 @@ type watcher struct {
 	flush     func()
 	headers   bool // the first Table carries the column definitions
 	head      eventHead
+	patience  patience
 	out       []byte // events that were not written yet; its memory is used again
 }
 
@@ -71,6 +73,7 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	if reader.Behind() {
 		return tooOld(from, s.View().Revision())
 	}
+	defer watcher.patience.end()
 	watcher.start()
 	if v != nil {
 		if err := watcher.sendInitial(v); err != nil {
@@ -87,14 +90,20 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 		return nil, err
 	}
 	if f.media == typeYAML {
-		return nil, notAcceptable()
+		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
+			Message: "only the following media types are accepted: " + strings.Join(streamTypes, ", "),
+		}}
+	}
+	if err := checkListOptions(q, true); err != nil {
+		return nil, err
 	}
 	sel, err := c.selectionOf(q)
 	if err != nil {
 		return nil, err
 	}
 	return &watcher{
-		call: c, sel: sel, format: f, w: w, headers: true, head: newEventHead(c.version.GVK),
+		call: c, sel: sel, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
 		bookmarks: truthy(q.Get("allowWatchBookmarks")),
 		initial:   truthy(q.Get("sendInitialEvents")),
 		flush:     func() { _ = http.NewResponseController(w).Flush() }, // a client that is gone ends the context
@@ -116,11 +125,8 @@ func (s *Server) watchFrom(c *call, q url.Values) (int64, *view.View, error) {
 		v := s.View()
 		return v.Revision(), v, nil
 	}
-	from, err := strconv.ParseInt(version, 10, 64)
-	if err != nil || from < 0 {
-		return 0, nil, invalidParameter("resourceVersion", version, "a resource version of this server")
-	}
-	return from, nil, nil
+	from, err := parseVersion(version)
+	return from, nil, err
 }
 
 func tooOld(wanted, current int64) error {
@@ -300,6 +306,7 @@ func (w *watcher) spill() error {
 }
 
 func (w *watcher) write() error {
+	w.patience.renew()
 	_, err := w.w.Write(w.out)
 	if w.out = w.out[:0]; cap(w.out) > 2*outSize {
 		w.out = nil

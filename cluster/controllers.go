@@ -21,6 +21,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/podgc"
 	"github.com/skiff-sh/skiff/controller/replicaset"
+	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
 	"github.com/skiff-sh/skiff/resource"
@@ -39,6 +40,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		endpoints.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		clusterroleaggregation.Controller(),
+		resourcequota.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 	}

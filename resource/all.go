@@ -13,6 +13,8 @@ func All() []*Info {
 		ConfigMaps.Info,
 		Secrets.Info,
 		ServiceAccounts.Info,
+		LimitRanges.Info,
+		ResourceQuotas.Info,
 		Events.Info,
 		Leases.Info,
 		PodDisruptionBudgets.Info,
@@ -48,5 +50,9 @@ func All() []*Info {
 		ClusterRoles.Info,
 		RoleBindings.Info,
 		ClusterRoleBindings.Info,
+		PriorityClasses.Info,
+		StorageClasses.Info,
+		ValidatingWebhookConfigurations.Info,
+		MutatingWebhookConfigurations.Info,
 	}
 }

@@ -208,6 +208,8 @@ endpointslices.discovery.k8s.io  EndpointSlice namespaced /registry/endpointslic
 configmaps cm ConfigMap namespaced /registry/configmaps/
 secrets  Secret namespaced /registry/secrets/
 serviceaccounts sa ServiceAccount namespaced /registry/serviceaccounts/
+limitranges limits LimitRange namespaced /registry/limitranges/
+resourcequotas quota ResourceQuota namespaced /registry/resourcequotas/
 events ev Event namespaced /registry/events/
 leases.coordination.k8s.io  Lease namespaced /registry/leases/
 poddisruptionbudgets.policy pdb PodDisruptionBudget namespaced /registry/poddisruptionbudgets/
@@ -243,6 +245,10 @@ roles.rbac.authorization.k8s.io  Role namespaced /registry/roles/
 clusterroles.rbac.authorization.k8s.io  ClusterRole cluster /registry/clusterroles/
 rolebindings.rbac.authorization.k8s.io  RoleBinding namespaced /registry/rolebindings/
 clusterrolebindings.rbac.authorization.k8s.io  ClusterRoleBinding cluster /registry/clusterrolebindings/
+priorityclasses.scheduling.k8s.io pc PriorityClass cluster /registry/priorityclasses/
+storageclasses.storage.k8s.io sc StorageClass cluster /registry/storageclasses/
+validatingwebhookconfigurations.admissionregistration.k8s.io  ValidatingWebhookConfiguration cluster /registry/validatingwebhookconfigurations/
+mutatingwebhookconfigurations.admissionregistration.k8s.io  MutatingWebhookConfiguration cluster /registry/mutatingwebhookconfigurations/
 `
 	var got strings.Builder
 	for _, i := range resource.All() {

@@ -21,6 +21,22 @@ func PodRequests(s *corev1.PodSpec) corev1.ResourceList {
 	return total
 }
 
+// PodLimits returns what a pod may use of its node, by the rule of PodRequests.
+// The overhead counts only where there is a limit. The list is the caller's own.
+func PodLimits(s *corev1.PodSpec) corev1.ResourceList {
+	total := sumContainers(s, limitsOf)
+	if s.Resources != nil {
+		setPodLevel(total, s.Resources.Limits)
+	}
+	for name, q := range s.Overhead {
+		if have, ok := total[name]; ok {
+			have.Add(q)
+			total[name] = have
+		}
+	}
+	return total
+}
+
 // PodRequestsInUse returns what a pod holds of its node while it may be in the
 // middle of a resize: the larger of what it asks for and what its containers
 // were given (KEP-1287).

@@ -8,64 +8,86 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/resource/validate"
+	"github.com/skiff-sh/skiff/view"
 )
 
-// CertificateSubject refuses a new request that would make its owner one of the
-// masters, whom no rule binds: upstream's CertificateSubjectRestriction, in
-// upstream's words.
-func CertificateSubject(c *certificatesv1.CertificateSigningRequest) error {
-	if c.Spec.SignerName != certificatesv1.KubeAPIServerClientSignerName {
-		return nil
+var requests = resource.CertificateSigningRequests.Info.GR()
+
+// certificateSubjectRestriction refuses a new request that would make its owner
+// one of the masters, whom no rule binds, in upstream's words.
+func certificateSubjectRestriction() Step {
+	return Step{
+		Name: "CertificateSubjectRestriction",
+		On:   []Match{{Operations: creates, Resource: requests, Subresources: itself}},
+		Validate: pure(func(_ *view.View, a *Attributes) error {
+			c := a.Object.(*certificatesv1.CertificateSigningRequest)
+			if c.Spec.SignerName != certificatesv1.KubeAPIServerClientSignerName {
+				return nil
+			}
+			request, err := validate.ParseCertificateRequest(c.Spec.Request)
+			if err != nil {
+				return a.Forbidden(fmt.Errorf("failed to parse CSR: %v", err))
+			}
+			if slices.Contains(request.Subject.Organization, authn.Masters) {
+				return a.Forbidden(fmt.Errorf("use of %s signer with system:masters group is not allowed", certificatesv1.KubeAPIServerClientSignerName))
+			}
+			return nil
+		}),
 	}
-	request, err := validate.ParseCertificateRequest(c.Spec.Request)
-	if err != nil {
-		return refuseRequest(c, fmt.Errorf("failed to parse CSR: %v", err))
-	}
-	if slices.Contains(request.Subject.Organization, authn.Masters) {
-		return refuseRequest(c, fmt.Errorf("use of %s signer with system:masters group is not allowed", certificatesv1.KubeAPIServerClientSignerName))
-	}
-	return nil
 }
 
-// CertificateDecision refuses to approve or to sign where the user may not do
-// that for the signer: upstream's CertificateApproval and CertificateSigning.
-// may says whether the user may do verb to that signer, or to all of a domain.
-func CertificateDecision(subresource string, c, old *certificatesv1.CertificateSigningRequest, may func(verb, signer string) bool) error {
-	signer := old.Spec.SignerName
-	switch subresource {
-	case "approval":
-		if !mayFor(may, "approve", signer) {
-			return refuseRequest(c, fmt.Errorf("user not permitted to approve requests with signerName %q", signer))
-		}
-	case "status":
-		same := bytes.Equal(c.Status.Certificate, old.Status.Certificate) && equality.Semantic.DeepEqual(c.Status.Conditions, old.Status.Conditions)
-		if !same && !mayFor(may, "sign", signer) {
-			return refuseRequest(c, fmt.Errorf("user not permitted to sign requests with signerName %q", signer))
-		}
+// certificateApproval refuses to approve where the user may not for the signer.
+func certificateApproval(may MaySigner) Step {
+	return Step{
+		Name: "CertificateApproval",
+		On:   []Match{{Operations: updates, Resource: requests, Subresources: []string{"approval"}}},
+		Validate: pure(func(_ *view.View, a *Attributes) error {
+			signer := a.Old.(*certificatesv1.CertificateSigningRequest).Spec.SignerName
+			if !may.anyOf(a.User, "approve", signer) {
+				return a.Forbidden(fmt.Errorf("user not permitted to approve requests with signerName %q", signer))
+			}
+			return nil
+		}),
 	}
-	return nil
 }
 
-// TrustBundle refuses a bundle for a signer that the user may not speak for:
-// upstream's ClusterTrustBundleAttest.
-func TrustBundle(b *certificatesv1.ClusterTrustBundle, may func(verb, signer string) bool) error {
-	if b.Spec.SignerName == "" || mayFor(may, "attest", b.Spec.SignerName) {
-		return nil
+// certificateSigning refuses to sign where the user may not for the signer.
+func certificateSigning(may MaySigner) Step {
+	return Step{
+		Name: "CertificateSigning",
+		On:   []Match{{Operations: updates, Resource: requests, Subresources: []string{"status"}}},
+		Validate: pure(func(_ *view.View, a *Attributes) error {
+			c, old := a.Object.(*certificatesv1.CertificateSigningRequest), a.Old.(*certificatesv1.CertificateSigningRequest)
+			same := bytes.Equal(c.Status.Certificate, old.Status.Certificate) && equality.Semantic.DeepEqual(c.Status.Conditions, old.Status.Conditions)
+			if !same && !may.anyOf(a.User, "sign", old.Spec.SignerName) {
+				return a.Forbidden(fmt.Errorf("user not permitted to sign requests with signerName %q", old.Spec.SignerName))
+			}
+			return nil
+		}),
 	}
-	return apierrors.NewForbidden(resource.ClusterTrustBundles.Info.GR(), b.Name,
-		fmt.Errorf("user not permitted to attest for signerName %q", b.Spec.SignerName))
 }
 
-func mayFor(may func(verb, signer string) bool, verb, signer string) bool {
+// clusterTrustBundleAttest refuses a bundle for a signer that the user may not
+// speak for.
+func clusterTrustBundleAttest(may MaySigner) Step {
+	return Step{
+		Name: "ClusterTrustBundleAttest",
+		On:   []Match{{Operations: creates, Resource: resource.ClusterTrustBundles.Info.GR(), Subresources: itself}},
+		Validate: pure(func(_ *view.View, a *Attributes) error {
+			signer := a.Object.(*certificatesv1.ClusterTrustBundle).Spec.SignerName
+			if signer != "" && !may.anyOf(a.User, "attest", signer) {
+				return a.Forbidden(fmt.Errorf("user not permitted to attest for signerName %q", signer))
+			}
+			return nil
+		}),
+	}
+}
+
+func (may MaySigner) anyOf(user authn.User, verb, signer string) bool {
 	domain, _, _ := strings.Cut(signer, "/")
-	return may(verb, signer) || may(verb, domain+"/*")
-}
-
-func refuseRequest(c *certificatesv1.CertificateSigningRequest, reason error) error {
-	return apierrors.NewForbidden(resource.CertificateSigningRequests.Info.GR(), c.Name, reason)
+	return may(user, verb, signer) || may(user, verb, domain+"/*")
 }

@@ -7,9 +7,21 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// DefaultIngressClass gives a new ingress that names no class the default one.
+// defaultIngressClass is the step of setIngressClass.
+func defaultIngressClass() Step {
+	return Step{
+		Name: "DefaultIngressClass",
+		On:   []Match{{Operations: creates, Resource: resource.Ingresses.Info.GR(), Subresources: itself}},
+		Mutate: pure(func(v *view.View, a *Attributes) error {
+			setIngressClass(v, a.Object.(*networkingv1.Ingress))
+			return nil
+		}),
+	}
+}
+
+// setIngressClass gives a new ingress that names no class the default one.
 // Of several, the newest counts.
-func DefaultIngressClass(v *view.View, ingress *networkingv1.Ingress) {
+func setIngressClass(v *view.View, ingress *networkingv1.Ingress) {
 	const elder = "kubernetes.io/ingress.class" // how the class was named before the field
 	if _, ok := ingress.Annotations[elder]; ok || ingress.Spec.IngressClassName != nil {
 		return

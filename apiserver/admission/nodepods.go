@@ -13,7 +13,7 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-func restrictPod(v *view.View, node string, a *NodeRequest) error {
+func restrictPod(v *view.View, node string, a *Attributes) error {
 	switch a.Subresource {
 	case "":
 		switch a.Operation {
@@ -35,7 +35,7 @@ func restrictPod(v *view.View, node string, a *NodeRequest) error {
 }
 
 // onNode returns otherwise unless the stored pod is on the node.
-func onNode(v *view.View, node string, a *NodeRequest, otherwise error) error {
+func onNode(v *view.View, node string, a *Attributes, otherwise error) error {
 	pod, ok := view.Get(v, resource.Pods, a.Namespace, a.Name)
 	switch {
 	case !ok:

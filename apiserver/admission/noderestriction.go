@@ -15,8 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
@@ -24,35 +22,31 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// NodeRequest is what NodeRestriction sees of a request.
-type NodeRequest struct {
-	User            authn.User
-	Operation       admissionv1.Operation // CREATE, UPDATE or DELETE
-	Resource        schema.GroupVersionResource
-	Subresource     string
-	Namespace, Name string
-	Object, Old     runtime.Object // nil where there is none
-}
-
-// NodeRestriction keeps nodes to their own objects: what the authorizer cannot
+// nodeRestriction keeps nodes to their own objects: what the authorizer cannot
 // decide since it sees no bodies. permits asks the authorizer.
-func NodeRestriction(v *view.View, a *NodeRequest, permits func(authz.Attributes) bool) error {
-	node, isNode := a.User.Node()
-	if !isNode {
-		return nil
+func nodeRestriction(permits func(authz.Attributes) bool) Step {
+	return Step{
+		Name: "NodeRestriction",
+		On:   []Match{{Operations: []admissionv1.Operation{admissionv1.Create, admissionv1.Update, admissionv1.Delete}}},
+		Mutate: pure(func(v *view.View, a *Attributes) error {
+			node, isNode := a.User.Node()
+			if !isNode {
+				return nil
+			}
+			err := fmt.Errorf("could not determine node from user %q", a.User.Name)
+			if node != "" {
+				err = restrictNode(v, node, a, permits)
+			}
+			if err == nil || apierrors.IsNotFound(err) {
+				return err
+			}
+			return a.Forbidden(err)
+		}),
 	}
-	err := fmt.Errorf("could not determine node from user %q", a.User.Name)
-	if node != "" {
-		err = restrictNode(v, node, a, permits)
-	}
-	if err == nil || apierrors.IsNotFound(err) {
-		return err
-	}
-	return apierrors.NewForbidden(a.Resource.GroupResource(), a.Name, err)
 }
 
 // restrictNode returns why the node may not do what it asks for.
-func restrictNode(v *view.View, node string, a *NodeRequest, permits func(authz.Attributes) bool) error {
+func restrictNode(v *view.View, node string, a *Attributes, permits func(authz.Attributes) bool) error {
 	switch a.Resource.Group + "/" + a.Resource.Resource {
 	case "/pods":
 		return restrictPod(v, node, a)
@@ -83,7 +77,7 @@ func restrictNode(v *view.View, node string, a *NodeRequest, permits func(authz.
 	return nil
 }
 
-func restrictOwnNode(node string, a *NodeRequest) error {
+func restrictOwnNode(node string, a *Attributes) error {
 	if a.Name != node {
 		return fmt.Errorf("node %q is not allowed to modify node %q", node, a.Name)
 	}
@@ -165,7 +159,7 @@ func within(domain, other string) bool {
 	return domain == other || strings.HasSuffix(domain, "."+other)
 }
 
-func restrictClaim(node string, a *NodeRequest) error {
+func restrictClaim(node string, a *Attributes) error {
 	if a.Subresource != "status" {
 		return errors.New("may only update PVC status")
 	}
@@ -187,7 +181,7 @@ func restrictClaim(node string, a *NodeRequest) error {
 
 // restrictToken lets a node ask for tokens of its pods alone, and for the
 // audiences that they mount.
-func restrictToken(v *view.View, node string, a *NodeRequest, token *authenticationv1.TokenRequest, permits func(authz.Attributes) bool) error {
+func restrictToken(v *view.View, node string, a *Attributes, token *authenticationv1.TokenRequest, permits func(authz.Attributes) bool) error {
 	ref := token.Spec.BoundObjectRef
 	if ref == nil || ref.APIVersion != "v1" || ref.Kind != "Pod" || ref.Name == "" {
 		return errors.New("node requested token not bound to a pod")

@@ -14,9 +14,20 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// RuntimeClass gives a new pod what its runtime class says of it: the overhead
+// runtimeClass is the step of setRuntimeClass.
+func runtimeClass() Step {
+	return Step{
+		Name: "RuntimeClass",
+		On:   []Match{{Operations: creates, Resource: pods, Subresources: itself}},
+		Mutate: pure(func(v *view.View, a *Attributes) error {
+			return setRuntimeClass(v, a.Object.(*corev1.Pod))
+		}),
+	}
+}
+
+// setRuntimeClass gives a new pod what its runtime class says of it: the overhead
 // of its sandbox (KEP-688), and where it can run.
-func RuntimeClass(v *view.View, pod *corev1.Pod) error {
+func setRuntimeClass(v *view.View, pod *corev1.Pod) error {
 	refuse := func(format string, args ...any) error {
 		return apierrors.NewForbidden(corev1.Resource("pods"), pod.Name, fmt.Errorf(format, args...))
 	}

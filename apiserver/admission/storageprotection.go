@@ -7,11 +7,28 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 
 	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
 )
 
-// StorageProtection keeps new volumes, claims and classes of attributes, once
-// deleted, until nothing uses them: upstream's StorageObjectInUseProtection.
-func StorageProtection(obj resource.Object) {
+// storageObjectInUseProtection is the step of protectStorage.
+func storageObjectInUseProtection() Step {
+	return Step{
+		Name: "StorageObjectInUseProtection",
+		On: []Match{
+			{Operations: creates, Resource: resource.PersistentVolumes.Info.GR(), Subresources: itself},
+			{Operations: creates, Resource: claims, Subresources: itself},
+			{Operations: creates, Resource: resource.VolumeAttributesClasses.Info.GR(), Subresources: itself},
+		},
+		Mutate: pure(func(_ *view.View, a *Attributes) error {
+			protectStorage(a.Object.(resource.Object))
+			return nil
+		}),
+	}
+}
+
+// protectStorage keeps new volumes, claims and classes of attributes, once
+// deleted, until nothing uses them.
+func protectStorage(obj resource.Object) {
 	var name string
 	switch obj.(type) {
 	case *corev1.PersistentVolume:

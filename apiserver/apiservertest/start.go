@@ -35,7 +35,7 @@ import (
 type Cluster struct {
 	API *apiserver.Server
 	URL string
-	t   *testing.T
+	t   testing.TB
 	// authority signs the client certificates that the server takes.
 	authority *pki.Pair
 }
@@ -60,7 +60,7 @@ func (users) Authenticate(_ context.Context, token string, audiences []string) (
 const Admin = "admin:" + authn.Masters
 
 // Start returns a running API server that ends with the test.
-func Start(t *testing.T) *Cluster {
+func Start(t testing.TB) *Cluster {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

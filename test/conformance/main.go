@@ -119,6 +119,10 @@ func (o *options) test(ctx context.Context, u *upstream, images string) (r *repo
 	}
 	r, began := &report{}, time.Now()
 	for _, p := range o.phases() {
+		if ctx.Err() != nil {
+			fmt.Fprintln(os.Stderr, "interrupted: the report is of what ran until then")
+			break
+		}
 		if err := o.selection.run(ctx, p, u, c.kubeconfig(), o.reports, os.Stderr); err != nil {
 			return nil, err
 		}

@@ -38,6 +38,7 @@ var (
 	timeText   = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| \+0000 UTC)`)
 	rvInText   = regexp.MustCompile(`((?i:resource ?version)\S*:? "?|current: |\()\d+`)
 	randomName = regexp.MustCompile(`kube-api-access-[a-z0-9]{5}`)
+	credential = regexp.MustCompile(`X509SHA256=[0-9a-f]{64}`)
 	serviceIP  = regexp.MustCompile(`\b10\.96\.\d+\.\d+\b`)
 	ageText    = regexp.MustCompile(`^(<invalid>|(\d+(ms|[smhdy]))+)$`)
 	jwtText    = regexp.MustCompile(`^eyJ[\w-]+\.[\w-]+\.[\w-]+$`)
@@ -168,6 +169,7 @@ func (m *masker) text(text string) string {
 	})
 	text = timeText.ReplaceAllStringFunc(text, m.time)
 	text = rvInText.ReplaceAllString(text, "$1‹rv›")
+	text = credential.ReplaceAllString(text, "X509SHA256=‹hash›")
 	text = randomName.ReplaceAllString(text, "kube-api-access-‹random›")
 	text = serviceIP.ReplaceAllStringFunc(text, func(ip string) string {
 		if m.wasSent(ip) {
