@@ -94,7 +94,6 @@ func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
 	}
 	meta.UID = types.UID(uuid.NewString())
 	meta.CreationTimestamp = metav1.NewTime(c.now.Truncate(1e9))
-	meta.Generation = 0
 	if c.info.HasGeneration {
 		meta.Generation = 1
 	}

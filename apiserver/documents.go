@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"fmt"
 	"net/http"
 	"runtime"
 	"slices"
@@ -27,6 +26,9 @@ type documents struct {
 
 // serveDocument answers requests that are for no resource.
 func (s *Server) serveDocument(w http.ResponseWriter, r *http.Request) {
+	if s.serveHealth(w, r) {
+		return
+	}
 	path := strings.TrimSuffix(r.URL.Path, "/")
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	switch {
@@ -64,8 +66,6 @@ func (s *Server) serveExact(w http.ResponseWriter, r *http.Request) {
 		}
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		notFoundPath(w)
-	case path == "/healthz" || path == "/livez" || path == "/readyz":
-		s.serveHealth(w, path)
 	case path == issuerPath || path == keysPath:
 		if err := s.serveIssuer(w, path); err != nil {
 			s.deps.Log.Debug("describe the token issuer", "err", err)
@@ -89,7 +89,7 @@ func (s *Server) describe() *openapi.Schemas {
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, document kruntime.Object) {
 	f, ok := choose(r, mediaTypes, asIs)
 	if !ok {
-		writeError(w, r, notAcceptable())
+		writeError(w, r, notAcceptable(mediaTypes...))
 		return
 	}
 	if err := write(w, f, http.StatusOK, document.GetObjectKind().GroupVersionKind(), document); err != nil {
@@ -121,20 +121,6 @@ func (s *Server) serveVersion(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		writeError(w, r, err)
 	}
-}
-
-// SetReady makes /readyz answer ok.
-func (s *Server) SetReady() { s.ready.Store(true) }
-
-func (s *Server) serveHealth(w http.ResponseWriter, path string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if path == "/readyz" && !s.ready.Load() {
-		w.WriteHeader(http.StatusInternalServerError)
-		fmt.Fprint(w, "[-]poststarthook/bootstrap failed: not finished\nreadyz check failed\n")
-		return
-	}
-	fmt.Fprint(w, "ok")
 }
 
 func versionInfo() version.Info {

@@ -115,7 +115,7 @@ func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Ent
 	case f.media == typeProtobuf:
 		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
-			return notAcceptable()
+			return notAcceptable(mediaTypes...)
 		}
 		data, err := resource.Envelope(c.version.GVK, raw)
 		if err != nil {

@@ -391,7 +391,7 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 	for _, e := range entries {
 		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
-			return notAcceptable()
+			return notAcceptable(mediaTypes...)
 		}
 		size += fieldSize(len(raw))
 	}

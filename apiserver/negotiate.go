@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,10 +48,12 @@ func (f format) kind(kind string) schema.GroupVersionKind {
 }
 
 // mediaTypes are the forms of an object, the first being for who does not care;
-// listTypes are those of a list, which may be watched too.
+// streamTypes those of a watch, and listTypes those of a list, which may be
+// watched too.
 var (
-	mediaTypes = []string{typeJSON, typeYAML, typeProtobuf}
-	listTypes  = []string{typeJSON, typeYAML, typeProtobuf, typeJSON + ";stream=watch", typeProtobuf + ";stream=watch"}
+	mediaTypes  = []string{typeJSON, typeYAML, typeProtobuf}
+	streamTypes = []string{typeJSON + ";stream=watch", typeProtobuf + ";stream=watch"}
+	listTypes   = slices.Concat(mediaTypes, streamTypes)
 )
 
 // choose returns the form that a client likes best of those that there are.
@@ -137,7 +140,7 @@ func asIs(_ string, as *schema.GroupVersionKind) bool { return as == nil }
 func negotiate(r *http.Request) (format, error) {
 	f, ok := choose(r, mediaTypes, convertible)
 	if !ok {
-		return f, notAcceptable()
+		return f, notAcceptable(mediaTypes...)
 	}
 	if f.as != "Table" {
 		return f, nil
@@ -155,13 +158,14 @@ func negotiate(r *http.Request) (format, error) {
 func negotiatePlain(r *http.Request) (format, error) {
 	f, ok := choose(r, mediaTypes, asIs)
 	if !ok {
-		return f, notAcceptable()
+		return f, notAcceptable(mediaTypes...)
 	}
 	return f, nil
 }
 
-func notAcceptable() error {
-	return notConverted(fmt.Sprintf("only the following media types are accepted: %s", strings.Join(mediaTypes, ", ")))
+// notAcceptable refuses an Accept header where there is only so much.
+func notAcceptable(have ...string) error {
+	return notConverted("only the following media types are accepted: " + strings.Join(have, ", "))
 }
 
 // notConverted refuses a form that the object does not have.

@@ -99,6 +99,8 @@ type Server struct {
 	// admission changes or refuses what is to be written.
 	admission *admission.Chain
 	ready     atomic.Bool
+	stopping  atomic.Bool
+	booted    atomic.Int32 // how many of bootSteps are done
 	// started is when the server was made: for health and metrics.
 	started time.Time
 	// allocation is held from choosing a service's addresses and ports until the
@@ -158,6 +160,9 @@ func (s *Server) Cache() *watchcache.Cache { return s.cache }
 
 // View is the current view.
 func (s *Server) View() *view.View { return s.cache.View() }
+
+// Stopping makes /readyz fail, so that nobody sends new requests here.
+func (s *Server) Stopping() { s.stopping.Store(true) }
 
 // Stop ends all watches. Requests in flight go on.
 func (s *Server) Stop() { s.halt() }

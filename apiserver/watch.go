@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -90,10 +89,7 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 		return nil, err
 	}
 	if f.media == typeYAML {
-		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
-			Message: "only the following media types are accepted: " + strings.Join(streamTypes, ", "),
-		}}
+		return nil, notAcceptable(streamTypes...)
 	}
 	if err := checkListOptions(q, true); err != nil {
 		return nil, err

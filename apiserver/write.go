@@ -10,7 +10,6 @@ import (
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -228,19 +227,12 @@ func (c *call) invalid(name string, errs field.ErrorList) error {
 
 // validate checks metadata and the kind's own rules. old is nil on create.
 func (c *call) validate(verb resource.Verb, obj, old resource.Object) error {
-	name := c.info.Name
-	if name == nil {
-		name = validation.NameIsDNSSubdomain
-	}
-	path := field.NewPath("metadata")
-	var errs field.ErrorList
-	if old == nil {
-		errs = validation.ValidateObjectMetaAccessor(obj, c.info.Namespaced, validation.ValidateNameFunc(name), path)
-	} else {
-		errs = validation.ValidateObjectMetaAccessorUpdate(obj, old, path)
-	}
+	errs := c.info.CheckMeta(c.target.subresource, obj, old)
 	if c.info.Validate != nil {
 		errs = append(errs, c.info.Validate(c.request(verb), obj, old)...)
+	}
+	if old == nil && len(errs) == 0 {
+		errs = c.info.CheckUnseen(obj)
 	}
 	if err := c.invalid(obj.GetName(), errs); err != nil {
 		return err
@@ -260,7 +252,12 @@ func (c *call) prepareUpdate(obj, old resource.Object) {
 	meta, was := metaOf(obj), metaOf(old)
 	keepUID(meta, was)
 	meta.CreationTimestamp = was.CreationTimestamp
-	meta.DeletionTimestamp, meta.DeletionGracePeriodSeconds = was.DeletionTimestamp, was.DeletionGracePeriodSeconds
+	if was.DeletionTimestamp != nil { // one that the writer made up is for the validation to refuse
+		meta.DeletionTimestamp = was.DeletionTimestamp
+	}
+	if was.DeletionGracePeriodSeconds != nil && meta.DeletionGracePeriodSeconds == nil {
+		meta.DeletionGracePeriodSeconds = was.DeletionGracePeriodSeconds
+	}
 	meta.Generation, meta.SelfLink = was.Generation, ""
 	if c.part == nil && c.info.CopyStatus != nil {
 		c.info.CopyStatus(obj, old)

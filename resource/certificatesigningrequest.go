@@ -15,6 +15,7 @@ import (
 // CertificateSigningRequests is the kind CertificateSigningRequest.
 var CertificateSigningRequests = Define(Kind[*certificatesv1.CertificateSigningRequest]{
 	Group: "certificates.k8s.io", Version: "v1", Kind: "CertificateSigningRequest", Resource: "certificatesigningrequests",
+	Recheck: AsNewAndUpdate,
 	Short:   []string{"csr"},
 	Name:    func(string, bool) []string { return nil }, // any name will do
 	Prepare: prepareSigningRequest,

@@ -10,6 +10,7 @@ import (
 // ClusterRoles is the kind ClusterRole.
 var ClusterRoles = Define(Kind[*rbacv1.ClusterRole]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRole", Resource: "clusterroles",
+	Recheck:        AsNewAndUpdate,
 	Name:           validate.PathSegmentName,
 	CreateOnUpdate: true,
 	Validate: func(_ Request, r, _ *rbacv1.ClusterRole) field.ErrorList {

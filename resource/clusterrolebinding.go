@@ -11,6 +11,7 @@ import (
 // ClusterRoleBindings is the kind ClusterRoleBinding.
 var ClusterRoleBindings = Define(Kind[*rbacv1.ClusterRoleBinding]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRoleBinding", Resource: "clusterrolebindings",
+	Recheck:        AsNewAndUpdate,
 	Name:           validate.PathSegmentName,
 	CreateOnUpdate: true,
 	Validate:       validateClusterRoleBinding,

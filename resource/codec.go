@@ -91,6 +91,9 @@ func DecodeStored(info *Info, data []byte) (Object, error) {
 	if err := m.Unmarshal(unknown.Raw); err != nil {
 		return nil, fmt.Errorf("decode stored %s: %w", info.GVK.Kind, err)
 	}
+	if info.Restore != nil {
+		info.Restore(obj)
+	}
 	return obj, nil
 }
 

@@ -10,6 +10,7 @@ import (
 // ConfigMaps is the kind ConfigMap.
 var ConfigMaps = Define(Kind[*corev1.ConfigMap]{
 	Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Short: []string{"cm"}, Namespaced: true,
+	Recheck: AsUpdateAndNew,
 	Default: func(c *corev1.ConfigMap) {
 		if c.Data == nil {
 			c.Data = map[string]string{}

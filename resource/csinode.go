@@ -11,6 +11,7 @@ import (
 // CSINodes is the kind CSINode.
 var CSINodes = Define(Kind[*storagev1.CSINode]{
 	Group: "storage.k8s.io", Version: "v1", Kind: "CSINode", Resource: "csinodes",
+	Recheck:     AsNew,
 	Conditional: true,
 	Prepare:     prepareCSINode,
 	Validate: func(req Request, n, old *storagev1.CSINode) field.ErrorList {

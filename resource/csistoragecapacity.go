@@ -13,6 +13,7 @@ import (
 // CSIStorageCapacities is the kind CSIStorageCapacity.
 var CSIStorageCapacities = Define(Kind[*storagev1.CSIStorageCapacity]{
 	Group: "storage.k8s.io", Version: "v1", Kind: "CSIStorageCapacity", Resource: "csistoragecapacities", Namespaced: true,
+	Recheck:     AsNewAndUpdate,
 	Conditional: true,
 	Validate: func(_ Request, c, old *storagev1.CSIStorageCapacity) field.ErrorList {
 		return validate.CSIStorageCapacity(c, old)

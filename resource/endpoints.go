@@ -13,6 +13,7 @@ import (
 // Endpoints is the kind Endpoints, the elder form of EndpointSlices.
 var Endpoints = Define(Kind[*corev1.Endpoints]{
 	Version: "v1", Kind: "Endpoints", Resource: "endpoints", Short: []string{"ep"},
+	Recheck:    AsUpdateAndNew,
 	Namespaced: true, Prefix: "services/endpoints",
 	Warn:           warnEndpoints,
 	CreateOnUpdate: true,

@@ -14,6 +14,7 @@ import (
 // EndpointSlices is the kind EndpointSlice.
 var EndpointSlices = Define(Kind[*discoveryv1.EndpointSlice]{
 	Group: "discovery.k8s.io", Version: "v1", Kind: "EndpointSlice", Resource: "endpointslices",
+	Recheck:    AsNew,
 	Namespaced: true,
 	Warn:       warnEndpointSlice,
 	Validate: func(_ Request, s, old *discoveryv1.EndpointSlice) field.ErrorList {

@@ -29,6 +29,8 @@ func erase[T Object](k Kind[T]) *Info {
 		HasGeneration: k.Spec != nil,
 		New:           func() Object { return reflect.New(elem).Interface().(Object) },
 		Name:          k.Name,
+		Recheck:       k.Recheck,
+		AnyFinalizer:  k.AnyFinalizer,
 
 		Reset:          k.Reset,
 		CreateOnUpdate: k.CreateOnUpdate,
@@ -58,6 +60,9 @@ func typed[T Object](obj Object) T {
 func eraseFuncs[T Object](info *Info, k Kind[T]) {
 	if k.Default != nil {
 		info.Default = func(o Object) { k.Default(o.(T)) }
+	}
+	if k.Restore != nil {
+		info.Restore = func(o Object) { k.Restore(o.(T)) }
 	}
 	if k.Prepare != nil {
 		info.Prepare = func(r Request, o, old Object) { k.Prepare(r, o.(T), typed[T](old)) }

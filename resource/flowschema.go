@@ -11,6 +11,7 @@ import (
 // FlowSchemas is the kind FlowSchema.
 var FlowSchemas = Define(Kind[*flowcontrolv1.FlowSchema]{
 	Group: "flowcontrol.apiserver.k8s.io", Version: "v1", Kind: "FlowSchema", Resource: "flowschemas",
+	Recheck: AsNew,
 	Default: func(s *flowcontrolv1.FlowSchema) {
 		const precedence = 1000
 		setIfEmpty(&s.Spec.MatchingPrecedence, precedence)

@@ -14,6 +14,7 @@ import (
 // IPAddresses is the kind IPAddress, whose name is the address.
 var IPAddresses = Define(Kind[*networkingv1.IPAddress]{
 	Group: "networking.k8s.io", Version: "v1", Kind: "IPAddress", Resource: "ipaddresses", Short: []string{"ip"},
+	Recheck: AsNewAndUpdate,
 	Name: func(name string, _ bool) []string {
 		var problems []string
 		for _, err := range validation.IsValidIP(&field.Path{}, name) {

@@ -87,8 +87,14 @@ type Kind[T Object] struct {
 	// Name checks metadata.name and generateName's prefix; see package
 	// k8s.io/apimachinery/pkg/api/validation. DNS subdomain if nil.
 	Name func(name string, prefix bool) []string
+	// Recheck says how the kind's rules look at the metadata of an update.
+	Recheck Recheck
+	// AnyFinalizer allows finalizers without a domain.
+	AnyFinalizer bool
 	// Default fills in what the user left out. It runs on every decoded object.
 	Default func(T)
+	// Restore fills in what the stored form of an object does not carry.
+	Restore func(T)
 	// Prepare clears or sets what this verb may not set, before admission. old is
 	// nil on create.
 	Prepare func(req Request, obj, old T)
@@ -219,7 +225,10 @@ type Info struct {
 	Indexes        map[string]func(Object) []string
 	New            func() Object
 	Name           func(name string, prefix bool) []string
+	Recheck        Recheck
+	AnyFinalizer   bool
 	Default        func(Object)
+	Restore        func(Object)
 	Prepare        func(req Request, obj, old Object)
 	Validate       func(req Request, obj, old Object) field.ErrorList
 	Warn           func(obj, old Object) []string

@@ -10,6 +10,7 @@ import (
 // LimitRanges is the kind LimitRange.
 var LimitRanges = Define(Kind[*corev1.LimitRange]{
 	Version: "v1", Kind: "LimitRange", Resource: "limitranges", Short: []string{"limits"}, Namespaced: true,
+	Recheck: AsNew,
 	Default: defaultLimitRange,
 	Validate: func(_ Request, l, _ *corev1.LimitRange) field.ErrorList {
 		return validate.LimitRange(l)

@@ -15,6 +15,7 @@ import (
 // Nodes is the kind Node.
 var Nodes = Define(Kind[*corev1.Node]{
 	Version: "v1", Kind: "Node", Resource: "nodes", Short: []string{"no"}, Prefix: "minions",
+	Recheck:  AsNewAndUpdate,
 	Warn:     warnNode,
 	Prepare:  prepareNode,
 	Validate: validateNode,

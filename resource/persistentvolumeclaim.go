@@ -11,6 +11,7 @@ import (
 // PersistentVolumeClaims is the kind PersistentVolumeClaim.
 var PersistentVolumeClaims = Define(Kind[*corev1.PersistentVolumeClaim]{
 	Version: "v1", Kind: "PersistentVolumeClaim", Resource: "persistentvolumeclaims", Short: []string{"pvc"}, Namespaced: true,
+	Recheck: AsUpdateAndNew,
 	Default: defaultClaim,
 	Prepare: prepareClaim,
 	Validate: func(req Request, c, old *corev1.PersistentVolumeClaim) field.ErrorList {

@@ -15,6 +15,7 @@ import (
 // PodDisruptionBudgets is the kind PodDisruptionBudget.
 var PodDisruptionBudgets = Define(Kind[*policyv1.PodDisruptionBudget]{
 	Group: "policy", Version: "v1", Kind: "PodDisruptionBudget", Resource: "poddisruptionbudgets", Short: []string{"pdb"},
+	Recheck:     Never,
 	Conditional: true,
 	Namespaced:  true,
 	Validate: func(req Request, b, old *policyv1.PodDisruptionBudget) field.ErrorList {

@@ -11,6 +11,7 @@ import (
 // PriorityLevelConfigurations is the kind PriorityLevelConfiguration.
 var PriorityLevelConfigurations = Define(Kind[*flowcontrolv1.PriorityLevelConfiguration]{
 	Group: "flowcontrol.apiserver.k8s.io", Version: "v1", Kind: "PriorityLevelConfiguration", Resource: "prioritylevelconfigurations",
+	Recheck: AsNew,
 	Default: defaultPriorityLevel,
 	Prepare: func(req Request, l, old *flowcontrolv1.PriorityLevelConfiguration) {
 		switch {

@@ -13,6 +13,7 @@ import (
 // RoleBindings is the kind RoleBinding.
 var RoleBindings = Define(Kind[*rbacv1.RoleBinding]{
 	Group: rbacv1.GroupName, Version: "v1", Kind: "RoleBinding", Resource: "rolebindings", Namespaced: true,
+	Recheck:        AsNewAndUpdate,
 	Name:           validate.PathSegmentName,
 	CreateOnUpdate: true,
 	Validate:       validateRoleBinding,

@@ -14,6 +14,7 @@ import (
 // RuntimeClasses is the kind RuntimeClass.
 var RuntimeClasses = Define(Kind[*nodev1.RuntimeClass]{
 	Group: "node.k8s.io", Version: "v1", Kind: "RuntimeClass", Resource: "runtimeclasses",
+	Recheck:        AsNewAndUpdate,
 	CreateOnUpdate: true, Conditional: true,
 	Default: func(c *nodev1.RuntimeClass) {
 		if c.Overhead != nil {

@@ -10,6 +10,7 @@ import (
 // Secrets is the kind Secret.
 var Secrets = Define(Kind[*corev1.Secret]{
 	Version: "v1", Kind: "Secret", Resource: "secrets", Namespaced: true, Sealed: true,
+	Recheck:  AsUpdateAndNew,
 	Warn:     warnSecret,
 	Validate: func(_ Request, s, old *corev1.Secret) field.ErrorList { return validate.Secret(s, old) },
 	Default:  defaultSecret,

@@ -19,8 +19,13 @@ import (
 var StatefulSets = Define(Kind[*appsv1.StatefulSet]{
 	Group: "apps", Version: "v1", Kind: "StatefulSet", Resource: "statefulsets", Short: []string{"sts"},
 	Categories: []string{"all"}, Namespaced: true,
-	Name:     validation.NameIsDNSLabel,
-	Default:  defaultStatefulSet,
+	Name:    validation.NameIsDNSLabel,
+	Default: defaultStatefulSet,
+	Restore: func(s *appsv1.StatefulSet) {
+		for i := range s.Spec.VolumeClaimTemplates {
+			s.Spec.VolumeClaimTemplates[i].TypeMeta = claimType
+		}
+	},
 	Prepare:  prepareStatefulSet,
 	Validate: validateStatefulSet,
 	Warn:     warnStatefulSet,
@@ -58,10 +63,11 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 	}
 }
 
-// defaultClaimTemplate: claims within a stateful set have always said their
-// kind and version.
+// claimType is said by claims within a stateful set: they have always done so.
+var claimType = metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
+
 func defaultClaimTemplate(c *corev1.PersistentVolumeClaim) {
-	c.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
+	c.TypeMeta = claimType
 	setIfEmpty(&c.Status.Phase, corev1.ClaimPending)
 	setIfNil(&c.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 	for _, list := range []corev1.ResourceList{c.Spec.Resources.Limits, c.Spec.Resources.Requests, c.Status.Capacity, c.Status.AllocatedResources} {

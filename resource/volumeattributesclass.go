@@ -10,7 +10,8 @@ import (
 // VolumeAttributesClasses is the kind VolumeAttributesClass.
 var VolumeAttributesClasses = Define(Kind[*storagev1.VolumeAttributesClass]{
 	Group: "storage.k8s.io", Version: "v1", Kind: "VolumeAttributesClass", Resource: "volumeattributesclasses",
-	Short: []string{"vac"},
+	Recheck: AsUpdateAndNew,
+	Short:   []string{"vac"},
 	Validate: func(_ Request, c, old *storagev1.VolumeAttributesClass) field.ErrorList {
 		return validate.VolumeAttributesClass(c, old)
 	},

@@ -19,7 +19,13 @@ import (
 func VolumeAttachment(a, old *storagev1.VolumeAttachment) field.ErrorList {
 	var p problems
 	at := field.NewPath("spec")
-	attacher(&p, at.Child("attacher"), a.Spec.Attacher)
+	var name problems
+	attacher(&name, at.Child("attacher"), a.Spec.Attacher)
+	if old == nil {
+		p.add(name...)
+	} else {
+		p.add(name.byHand()...)
+	}
 	attachmentSource(&p, at.Child("source"), &a.Spec.Source)
 	objectName(&p, at.Child("nodeName"), a.Spec.NodeName)
 	attachmentStatus(&p, field.NewPath("status"), &a.Status)
@@ -27,7 +33,7 @@ func VolumeAttachment(a, old *storagev1.VolumeAttachment) field.ErrorList {
 		objectName(&p, field.NewPath("spec.source.persistentVolumeName"), *name)
 	}
 	if old != nil {
-		p.declared(immutableRaw(at, a.Spec, old.Spec)...)
+		p.immutable(at, a.Spec, old.Spec)
 	}
 	return p.list()
 }

@@ -69,7 +69,7 @@ func EndpointSlice(s, old *discoveryv1.EndpointSlice) field.ErrorList {
 		sliceEndpoints(&p, field.NewPath("endpoints"), s)
 	}
 	if old != nil {
-		p.add(Immutable(field.NewPath("addressType"), s.AddressType, old.AddressType)...)
+		p.immutable(field.NewPath("addressType"), s.AddressType, old.AddressType)
 	}
 	return p.list()
 }
@@ -115,9 +115,9 @@ func sliceEndpoints(p *problems, at *field.Path, s *discoveryv1.EndpointSlice) {
 		e, path := &s.Endpoints[i], at.Index(i)
 		switch n := len(e.Addresses); {
 		case n == 0:
-			p.required(path.Child("addresses"), "must contain at least 1 address")
+			p.declared(field.Required(path.Child("addresses"), ""))
 		case n > mostAddresses:
-			p.add(field.TooMany(path.Child("addresses"), n, mostAddresses))
+			p.declared(field.TooMany(path.Child("addresses"), n, mostAddresses).WithOrigin("maxItems"))
 		}
 		for j, a := range e.Addresses {
 			sliceAddress(p, path.Child("addresses"), j, a, s.AddressType)

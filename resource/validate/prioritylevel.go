@@ -49,31 +49,37 @@ func PriorityLevelStatus(l *flowcontrolv1.PriorityLevelConfiguration) field.Erro
 }
 
 func priorityLevelSpec(p *problems, at *field.Path, s *flowcontrolv1.PriorityLevelConfigurationSpec, isExempt bool) {
+	levelUnion(p, at, s)
 	if isExempt != (s.Type == flowcontrolv1.PriorityLevelEnablementExempt) {
 		p.invalid(at.Child("type"), s.Type, "must be 'Exempt' if and only if `name` is 'exempt'")
 	}
 	switch s.Type {
 	case flowcontrolv1.PriorityLevelEnablementExempt:
-		if s.Limited != nil {
-			p.declared(field.Forbidden(at.Child("limited"), ""))
-		}
 		if s.Exempt != nil {
 			shares(p, at.Child("exempt"), s.Exempt.NominalConcurrencyShares)
 			lendable(p, at.Child("exempt"), s.Exempt.LendablePercent)
 		}
 	case flowcontrolv1.PriorityLevelEnablementLimited:
-		if s.Exempt != nil {
-			p.declared(field.Forbidden(at.Child("exempt"), ""))
-		}
-		if s.Limited == nil {
-			p.declared(field.Required(at.Child("limited"), ""))
-		} else {
+		if s.Limited != nil {
 			limitedLevel(p, at.Child("limited"), s.Limited)
 		}
 	case "":
 		p.declared(field.Required(at.Child("type"), ""))
 	default:
 		supportedOnly(p, at.Child("type"), s.Type, flowcontrolv1.PriorityLevelEnablementExempt, flowcontrolv1.PriorityLevelEnablementLimited)
+	}
+}
+
+// levelUnion declares that a level has the part that its type names, and no other.
+func levelUnion(p *problems, at *field.Path, s *flowcontrolv1.PriorityLevelConfigurationSpec) {
+	if s.Exempt != nil && s.Type != flowcontrolv1.PriorityLevelEnablementExempt {
+		p.declared(field.Forbidden(at.Child("exempt"), ""))
+	}
+	switch limited := s.Type == flowcontrolv1.PriorityLevelEnablementLimited; {
+	case limited && s.Limited == nil:
+		p.declared(field.Required(at.Child("limited"), ""))
+	case !limited && s.Limited != nil:
+		p.declared(field.Forbidden(at.Child("limited"), ""))
 	}
 }
 
@@ -92,15 +98,17 @@ func lendable(p *problems, at *field.Path, percent *int32) {
 func limitedLevel(p *problems, at *field.Path, l *flowcontrolv1.LimitedPriorityLevelConfiguration) {
 	shares(p, at, l.NominalConcurrencyShares)
 	response, queuing := at.Child("limitResponse"), at.Child("limitResponse", "queuing")
-	switch r := &l.LimitResponse; r.Type {
+	r := &l.LimitResponse
+	switch queue := r.Type == flowcontrolv1.LimitResponseTypeQueue; {
+	case queue && r.Queuing == nil:
+		p.declared(field.Required(queuing, ""))
+	case !queue && r.Queuing != nil:
+		p.declared(field.Forbidden(queuing, ""))
+	}
+	switch r.Type {
 	case flowcontrolv1.LimitResponseTypeReject:
-		if r.Queuing != nil {
-			p.declared(field.Forbidden(queuing, ""))
-		}
 	case flowcontrolv1.LimitResponseTypeQueue:
-		if r.Queuing == nil {
-			p.declared(field.Required(queuing, ""))
-		} else {
+		if r.Queuing != nil {
 			queues(p, queuing, r.Queuing)
 		}
 	case "":

@@ -20,7 +20,7 @@ func Rules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
 	for i, r := range rules {
 		at := field.NewPath("rules").Index(i)
 		if len(r.Verbs) == 0 {
-			p.required(at.Child("verbs"), "verbs must contain at least one value")
+			p.declared(field.Required(at.Child("verbs"), ""))
 		}
 		if len(r.NonResourceURLs) > 0 {
 			if namespaced {
@@ -71,7 +71,7 @@ func Binding(ref rbacv1.RoleRef, subjects []rbacv1.Subject, old *rbacv1.RoleRef,
 	if !slices.Contains(kinds, ref.Kind) {
 		p.add(field.NotSupported(at.Child("kind"), ref.Kind, kinds))
 	}
-	if p.need(at.Child("name"), ref.Name) {
+	if p.needDeclared(at.Child("name"), ref.Name) {
 		p.invalids(at.Child("name"), ref.Name, PathSegmentName(ref.Name, false))
 	}
 	for i := range subjects {
@@ -84,7 +84,7 @@ func Binding(ref rbacv1.RoleRef, subjects []rbacv1.Subject, old *rbacv1.RoleRef,
 }
 
 func subject(p *problems, at *field.Path, s *rbacv1.Subject, namespaced bool) {
-	p.need(at.Child("name"), s.Name)
+	p.needDeclared(at.Child("name"), s.Name)
 	switch s.Kind {
 	case rbacv1.ServiceAccountKind:
 		if s.Name != "" {

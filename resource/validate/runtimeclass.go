@@ -12,10 +12,16 @@ import (
 func RuntimeClass(c, old *nodev1.RuntimeClass) field.ErrorList {
 	var p problems
 	handler := field.NewPath("handler")
-	if p.needDeclared(handler, c.Handler) {
+	var name problems
+	if name.needDeclared(handler, c.Handler) {
 		for _, m := range validation.IsDNS1123Label(c.Handler) {
-			p.declared(field.Invalid(handler, c.Handler, m))
+			name.declared(field.Invalid(handler, c.Handler, m))
 		}
+	}
+	if old == nil {
+		p.add(name...)
+	} else {
+		p.add(name.byHand()...)
 	}
 	if c.Overhead != nil {
 		overhead := corev1.ResourceRequirements{Limits: c.Overhead.PodFixed}
@@ -35,7 +41,7 @@ func RuntimeClass(c, old *nodev1.RuntimeClass) field.ErrorList {
 		}
 	}
 	if old != nil {
-		p.declared(Immutable(handler, c.Handler, old.Handler)...)
+		p.immutable(handler, c.Handler, old.Handler)
 	}
 	return p.list()
 }

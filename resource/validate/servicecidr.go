@@ -58,13 +58,17 @@ func serviceRanges(p *problems, at *field.Path, s *networkingv1.ServiceCIDRSpec)
 func IPAddress(a, old *networkingv1.IPAddress) field.ErrorList {
 	var p problems
 	at := field.NewPath("spec", "parentRef")
+	var found problems
 	if ref := a.Spec.ParentRef; ref == nil {
-		p.declared(field.Required(at, ""))
+		found.declared(field.Required(at, ""))
 	} else {
-		parentReference(&p, at, ref)
+		parentReference(&found, at, ref)
 	}
-	if old != nil {
-		p.declared(immutableRaw(at, a.Spec.ParentRef, old.Spec.ParentRef)...)
+	if old == nil {
+		p.add(found...)
+	} else {
+		p.add(found.byHand()...)
+		p.immutable(at, a.Spec.ParentRef, old.Spec.ParentRef)
 	}
 	return p.list()
 }

@@ -166,13 +166,25 @@ func Immutable(path *field.Path, value, old any) field.ErrorList {
 	return field.ErrorList{field.Invalid(path, plain(value), "field is immutable").WithOrigin("immutable")}
 }
 
-// immutableRaw is Immutable for a rule in a type, whose report shows the value
-// as the API writes it.
-func immutableRaw(path *field.Path, value, old any) field.ErrorList {
+// immutable is Immutable for a rule in a type, whose report does not show the
+// value. It says whether the value stayed: if not, no other rule in the type looks
+// at it.
+func (p *problems) immutable(path *field.Path, value, old any) bool {
 	if equality.Semantic.DeepEqual(value, old) {
-		return nil
+		return true
 	}
-	return field.ErrorList{field.Invalid(path, value, "field is immutable").WithOrigin("immutable")}
+	p.declared(field.Invalid(path, nil, "field is immutable").WithOrigin("immutable"))
+	return false
+}
+
+// byHand turns problems that were declared into ones that the API finds by hand:
+// where it does not come to the rules in the type, those remain.
+func (p problems) byHand() field.ErrorList {
+	list := make(field.ErrorList, len(p))
+	for i, err := range p {
+		list[i] = &field.Error{Type: err.Type, Field: err.Field, BadValue: err.BadValue, Detail: err.Detail, Origin: err.Origin}
+	}
+	return list
 }
 
 // Labels checks a map of labels, such as a selector.
