@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,28 +19,35 @@ import (
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
 	stamp(w, r)
+	received := time.Now()
 	user, err := s.auth.Authenticate(r)
 	if err != nil {
+		s.metrics.Unauthenticated()
 		s.deps.Log.Debug("refused credentials", "path", r.URL.Path, "err", err)
 		writeError(w, r, apierrors.NewUnauthorized("Unauthorized"))
 		return
 	}
+	s.metrics.Authenticated(user.Name)
 	t := parsePath(r.URL.Path)
 	verb := verbOf(r, t)
 	wants := attributesOf(user, verb, t, r)
 	if wants.User, err = s.impersonate(wants, r.Header); err == nil {
 		err = s.permit(wants)
+		s.metrics.Authorized(err == nil)
 	}
 	if err != nil {
 		writeError(w, r, err)
 		return
 	}
 	leave, err := s.enter(r, wants.User, verb, t)
-	if err == nil {
-		defer leave()
-		if !longRunning(verb, t) {
-			err = s.limit(w, r)
-		}
+	if err != nil {
+		s.dropped(r, verb, t)
+		writeError(w, r, err)
+		return
+	}
+	defer leave()
+	if !longRunning(verb, t) {
+		err = s.limit(w, r)
 	}
 	if err != nil {
 		writeError(w, r, err)
@@ -53,7 +61,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveDocument(w, r)
 		return
 	}
-	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t})
+	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t, received: received})
 }
 
 // stamp sets what every answer carries: how it may be kept, and the request's
@@ -86,7 +94,10 @@ var customResources = schema.GroupVersionResource{Group: "apiextensions.k8s.io",
 // serveResource finds the kind and runs the verb.
 func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) {
 	version := s.kinds.byGVR[c.target.gvr]
-	if s.serveReview(w, r, c) {
+	if review := reviewOf(c.target.gvr); review != nil {
+		s.begin(w, r, c)
+		defer c.end()
+		s.serveReview(&c.answer, r, c, review)
 		return
 	}
 	if c.verb == "list" && c.target.gvr == customResources {
@@ -102,6 +113,11 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 	}
 	c.info, c.version, c.now = version.Info, version, s.deps.Now()
 	c.part = c.info.Subresource(c.target.subresource)
+	if c.part != nil || c.target.subresource == "" {
+		s.begin(w, r, c)
+		defer c.end()
+		w = &c.answer
+	}
 	if c.info.Deprecated != "" {
 		c.warn(c.info.Deprecated)
 	}

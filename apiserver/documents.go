@@ -32,6 +32,8 @@ func (s *Server) serveDocument(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimSuffix(r.URL.Path, "/")
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	switch {
+	case path == "/metrics":
+		s.metrics.ServeHTTP(w, r)
 	case path == "/version":
 		s.serveVersion(w, r)
 	case path == "/api":
@@ -133,7 +135,8 @@ func versionInfo() version.Info {
 
 func (s *Server) paths() []string {
 	paths := []string{
-		issuerPath, keysPath, "/api", "/api/v1", "/apis", "/apis/", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/readyz", "/version",
+		issuerPath, keysPath, "/api", "/api/v1", "/apis", "/apis/", "/healthz", "/livez", "/metrics",
+		"/openapi/v2", "/openapi/v3", "/openapi/v3/", "/readyz", "/version",
 	}
 	for _, g := range s.groups() {
 		paths = append(paths, "/apis/"+g.Name)

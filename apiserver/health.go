@@ -115,6 +115,7 @@ func (s *Server) answerHealth(w http.ResponseWriter, r *http.Request, endpoint s
 			continue
 		}
 		err := h.check(r.Context())
+		s.metrics.Checked(h.name, endpoint, err == nil)
 		if err == nil {
 			fmt.Fprintf(&told, "[+]%s ok\n", h.name)
 			continue

@@ -270,6 +270,14 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 		return listPage{}, err
 	}
 	page := listPage{revision: v.Revision()}
+	all := sel.labels.Empty() && len(sel.fields) == 0
+	if all && sel.name == "" { // a list that grew would leave several times its size behind
+		n := v.Count(sel.info, sel.namespace, from)
+		if limit > 0 {
+			n = min(n, limit)
+		}
+		page.entries = make([]*view.Entry, 0, n)
+	}
 	more := int64(0)
 	var nextKey view.Key
 	sel.entries(v, from, func(e *view.Entry) bool {
@@ -280,13 +288,13 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 		nextKey, more = e.Key, 1
 		return false
 	})
-	if more > 0 && sel.labels.Empty() && len(sel.fields) == 0 { // upstream counts the rest only without selectors
+	if more > 0 && all { // upstream counts the rest only without selectors
 		more = int64(v.Count(sel.info, sel.namespace, nextKey))
 	}
 	if more > 0 {
 		s.snapshots.keep(v)
 		page.next = continueToken{continueVersion, v.Revision(), nextKey.Namespace + "\x00" + nextKey.Name}.encode()
-		if sel.labels.Empty() && len(sel.fields) == 0 {
+		if all {
 			page.remaining = &more
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
+	"github.com/skiff-sh/skiff/apiserver/metrics"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/view"
@@ -109,12 +110,16 @@ type Server struct {
 	random         *rand.Rand // guarded by allocation
 	snapshots      snapshots
 	proxyTransport *http.Transport
-	documents      documents
-	reads          *places // for requests at the same time
-	writes         *places
-	owners         *apply.Tracker  // of fields
-	stop           context.Context // ends watches when the server stops
-	halt           context.CancelFunc
+	// trustingTransport reaches node agents whose certificates are not checked,
+	// for who asked for that.
+	trustingTransport *http.Transport
+	documents         documents
+	reads             *places // for requests at the same time
+	writes            *places
+	metrics           *metrics.Metrics
+	owners            *apply.Tracker  // of fields
+	stop              context.Context // ends watches when the server stops
+	halt              context.CancelFunc
 }
 
 // New returns a server with an empty view.
@@ -131,12 +136,13 @@ func New(config Config, deps Deps) (*Server, error) {
 		cache:          watchcache.New(0),
 		kinds:          newRegistry(config.Kinds),
 		started:        deps.Now(),
-		proxyTransport: newProxyTransport(deps),
-		reads:          newPlaces(readPlaces),
-		writes:         newPlaces(writePlaces),
-		owners:         apply.New(config.Kinds),
-		random:         rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		proxyTransport: newProxyTransport(deps), trustingTransport: trusting(deps.NodeTransport),
+		reads:  newPlaces(readPlaces),
+		writes: newPlaces(writePlaces),
+		owners: apply.New(config.Kinds),
+		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
+	s.metrics = metrics.New(versionInfo(), s.state)
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
 		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil },

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -39,6 +40,8 @@ type watcher struct {
 	head      eventHead
 	patience  patience
 	out       []byte // events that were not written yet; its memory is used again
+	added     int    // how many these are
+	sent      prometheus.Counter
 }
 
 // serveWatch streams changes until the client goes, its timeout ends or it has
@@ -53,6 +56,7 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	if err != nil {
 		return err
 	}
+	watcher.sent = s.metrics.Watch(c.version.GVR)
 	timeout := time.Duration(1800+rand.IntN(1800)) * time.Second // upstream's: spread, so that clients do not come back at once
 	if text := q.Get("timeoutSeconds"); text != "" {
 		seconds, err := strconv.Atoi(text)
@@ -159,7 +163,7 @@ func (w *watcher) sendInitial(v *view.View) error {
 // gather is how long a watch that has just written waits for more to write with
 // it: under a burst of changes a write for each would cost many times the
 // changes themselves. A change that comes alone is written at once.
-const gather = time.Millisecond
+const gather = 3 * time.Millisecond
 
 // follow sends changes until ctx ends.
 func (w *watcher) follow(ctx context.Context, reader *watchcache.Reader) {
@@ -293,8 +297,9 @@ func (w *watcher) frame(kind watch.EventType, object []byte) error {
 	return w.spill()
 }
 
-// spill writes when much has gathered.
+// spill counts the event that was added, and writes when much has gathered.
 func (w *watcher) spill() error {
+	w.added++
 	if len(w.out) < outSize {
 		return nil
 	}
@@ -304,6 +309,8 @@ func (w *watcher) spill() error {
 func (w *watcher) write() error {
 	w.patience.renew()
 	_, err := w.w.Write(w.out)
+	w.sent.Add(float64(w.added))
+	w.added = 0
 	if w.out = w.out[:0]; cap(w.out) > 2*outSize {
 		w.out = nil
 	}
