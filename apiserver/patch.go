@@ -138,7 +138,7 @@ type patch struct {
 // newPatch reads a patch of c's kind.
 func newPatch(c *call, kind types.PatchType, data []byte) (*patch, error) {
 	if !slices.Contains(patchTypes, string(kind)) {
-		return nil, unsupportedMedia(string(kind), patchTypes...)
+		return nil, unsupportedMedia(patchTypes...)
 	}
 	if !json.Valid(data) {
 		return nil, apierrors.NewBadRequest("invalid JSON patch")

@@ -51,6 +51,11 @@ type Config struct {
 	MaxBody int64
 }
 
+// advertised is where clients inside the cluster reach this server.
+func (c *Config) advertised() string {
+	return netip.AddrPortFrom(c.AdvertiseAddress, uint16(c.AdvertisePort)).String()
+}
+
 // Validate reports every problem of the configuration.
 func (c *Config) Validate() error {
 	var errs []error

@@ -286,17 +286,19 @@ func keepUID(meta, was *metav1.ObjectMeta) {
 	}
 }
 
-// keepTimes takes back new times of managed fields where nothing else changes,
-// so that a write without effect stays one.
-func keepTimes(obj, old resource.Object) {
+// unchanged tells whether an update changes nothing but times of managed fields,
+// and takes those back.
+func unchanged(obj, old resource.Object) bool {
 	entries, were := obj.GetManagedFields(), old.GetManagedFields()
-	if len(entries) == 0 || !apply.SameButForTimes(entries, were) {
-		return
+	if !apply.SameButForTimes(entries, were) {
+		return false
 	}
 	obj.SetManagedFields(were)
-	if !apiequality.Semantic.DeepEqual(obj, old) {
-		obj.SetManagedFields(entries)
+	if equal(obj, old) {
+		return true
 	}
+	obj.SetManagedFields(entries)
+	return false
 }
 
 // equal tells whether two objects are the same when stored.
