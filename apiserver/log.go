@@ -184,7 +184,7 @@ func logRefusal(res *http.Response, pod string) error {
 	if data, err = json.Marshal(refusal.ErrStatus); err != nil {
 		return fmt.Errorf("encode status: %w", err)
 	}
-	data = resource.WithType(schema.GroupVersionKind{Version: "v1", Kind: "Status"}, data)
+	data = withType(schema.GroupVersionKind{Version: "v1", Kind: "Status"}, data)
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
 	res.Header = http.Header{"Content-Type": {typeJSON}, "Content-Length": {strconv.Itoa(len(data))}}
 	return nil

@@ -116,7 +116,7 @@ func (s *Server) patched(c *call, p *patch, e *view.Entry) (resource.Object, err
 		}
 	}
 	versioned := c.version.New()
-	doc := resource.WithType(c.version.GVK, e.In(c.version).JSON())
+	doc := withType(c.version.GVK, e.In(c.version).JSON())
 	if err := p.apply(c, c.version.To(e.Object), doc, versioned); err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ type patch struct {
 // newPatch reads a patch of c's kind.
 func newPatch(c *call, kind types.PatchType, data []byte) (*patch, error) {
 	if !slices.Contains(patchTypes, string(kind)) {
-		return nil, unsupportedMedia(string(kind), patchTypes...)
+		return nil, unsupportedMedia(patchTypes...)
 	}
 	if !json.Valid(data) {
 		return nil, apierrors.NewBadRequest("invalid JSON patch")

@@ -50,6 +50,11 @@ type Config struct {
 	MaxBody int64
 }
 
+// advertised is where clients inside the cluster reach this server.
+func (c *Config) advertised() string {
+	return netip.AddrPortFrom(c.AdvertiseAddress, uint16(c.AdvertisePort)).String()
+}
+
 // Validate reports every problem of the configuration.
 func (c *Config) Validate() error {
 	var errs []error
@@ -163,5 +168,6 @@ func (s *Server) View() *view.View { return s.cache.View() }
 // Stopping makes /readyz fail, so that nobody sends new requests here.
 func (s *Server) Stopping() { s.stopping.Store(true) }
 
-// Stop ends all watches. Requests in flight go on.
+// Stop ends all watches, followed logs and proxied requests. Other requests in
+// flight go on.
 func (s *Server) Stop() { s.halt() }

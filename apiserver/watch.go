@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,7 +32,6 @@ type watcher struct {
 	call      *call
 	sel       selection
 	format    format
-	include   metav1.IncludeObjectPolicy
 	bookmarks bool
 	initial   bool // send the current objects first, then a bookmark that says so
 	w         http.ResponseWriter
@@ -95,10 +93,7 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 		return nil, err
 	}
 	if f.media == typeYAML {
-		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
-			Message: "only the following media types are accepted: " + strings.Join(streamTypes, ", "),
-		}}
+		return nil, notAcceptable(streamTypes...)
 	}
 	if err := checkListOptions(q, true); err != nil {
 		return nil, err
@@ -109,7 +104,6 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 	}
 	return &watcher{
 		call: c, sel: sel, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
-		include:   metav1.IncludeObjectPolicy(q.Get("includeObject")),
 		bookmarks: truthy(q.Get("allowWatchBookmarks")),
 		initial:   truthy(q.Get("sendInitialEvents")),
 		flush:     func() { _ = http.NewResponseController(w).Flush() }, // a client that is gone ends the context
@@ -145,7 +139,6 @@ func (w *watcher) start() {
 		media += ";stream=watch"
 	}
 	w.w.Header().Set("Content-Type", media)
-	w.w.Header().Set("Cache-Control", "no-cache, private")
 	w.call.writeWarnings(w.w)
 	w.w.WriteHeader(http.StatusOK)
 	w.flush()
@@ -247,12 +240,12 @@ func (w *watcher) add(kind watch.EventType, e *view.Entry, revision int64) error
 	}
 	switch w.format.as {
 	case "Table":
-		table := tableOf(w.call.version, []*view.Entry{e}, w.include, w.call.now, w.headers)
+		table := tableOf(w.call.version, []*view.Entry{e}, w.format, w.call.now, w.headers)
 		table.ResourceVersion = e.Object.GetResourceVersion()
 		w.headers = false
-		return w.addObject(kind, tableKind, table)
+		return w.addObject(kind, w.format.kind("Table"), table)
 	case "PartialObjectMetadata":
-		return w.addObject(kind, partialKind, partialOf(e))
+		return w.addObject(kind, w.format.kind("PartialObjectMetadata"), partialOf(e, w.format))
 	}
 	e = e.In(w.call.version)
 	if w.format.media == typeProtobuf {
@@ -285,7 +278,7 @@ func (w *watcher) addObject(kind watch.EventType, gvk schema.GroupVersionKind, o
 		return fmt.Errorf("encode %s: %w", gvk.Kind, err)
 	}
 	if obj.GetObjectKind().GroupVersionKind().Empty() {
-		data = resource.WithType(gvk, data)
+		data = withType(gvk, data)
 	}
 	return w.frame(kind, data)
 }

@@ -19,7 +19,7 @@ func newEventHead(gvk schema.GroupVersionKind) eventHead {
 	apiVersion, kind := gvk.ToAPIVersionAndKind()
 	typeMeta := appendField(nil, 1, []byte(apiVersion))
 	typeMeta = appendField(typeMeta, 2, []byte(kind))
-	typed := resource.WithType(gvk, []byte("{}"))
+	typed := withType(gvk, []byte("{}"))
 	return eventHead{json: typed[:len(typed)-1], protobuf: appendField(nil, 1, typeMeta)}
 }
 
@@ -36,18 +36,15 @@ func (h eventHead) appendJSON(out []byte, kind watch.EventType, object []byte) [
 	return append(out, "}\n"...)
 }
 
-// unknownTail is the empty content encoding and type of a runtime.Unknown.
-const unknownTail = "\x1a\x00\x22\x00"
-
 // appendProtobuf appends an event about an object in bare protobuf. The lengths
 // of what encloses it are known, so nothing is made only to be copied.
 func (h eventHead) appendProtobuf(out []byte, kind watch.EventType, object []byte) []byte {
-	envelope := len("k8s\x00") + len(h.protobuf) + fieldSize(len(object)) + len(unknownTail)
+	envelope := len("k8s\x00") + len(h.protobuf) + fieldSize(len(object)) + len(resource.EnvelopeTail)
 	out = appendEventHead(out, kind, envelope)
 	out = append(out, "k8s\x00"...)
 	out = append(out, h.protobuf...)
 	out = appendField(out, 2, object)
-	return append(out, unknownTail...)
+	return append(out, resource.EnvelopeTail...)
 }
 
 // appendEventHead appends the length of a metav1.WatchEvent and all of it that

@@ -44,7 +44,7 @@ func TestWatchEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want = appendJSONEvent(nil, watch.Added, resource.WithType(gvk, plain))
+		want = appendJSONEvent(nil, watch.Added, withType(gvk, plain))
 		if got := newEventHead(gvk).appendJSON(nil, watch.Added, plain); !bytes.Equal(got, want) || !json.Valid(got) {
 			t.Errorf("size %d: the JSON event is %.200s, want %.200s", size, got, want)
 		}
