@@ -21,13 +21,13 @@ type message interface {
 }
 
 // EncodeProtobuf returns obj in the envelope of the Kubernetes API, as upstream
-// stores it and sends it.
+// stores it.
 func EncodeProtobuf(info *Info, obj Object) ([]byte, error) {
 	raw, err := MarshalProtobuf(obj)
 	if err != nil {
 		return nil, err
 	}
-	return Envelope(info.GVK, raw)
+	return Envelope(info.Stored, raw)
 }
 
 // MarshalProtobuf returns the bare protobuf bytes of obj.
