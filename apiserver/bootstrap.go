@@ -26,26 +26,57 @@ type Initial struct {
 	Services []*corev1.Service
 }
 
+// bootSteps are what Bootstrap does, in order, by the names that upstream gives
+// to whoever does it there: health checks tell of each.
+var bootSteps = []struct {
+	name string
+	do   func(s *Server, ctx context.Context, c client.Client, initial Initial) error
+}{
+	{"start-system-namespaces-controller", (*Server).ensureNamespaces},
+	{"scheduling/bootstrap-system-priority-classes", (*Server).ensurePriorityClasses},
+	{"rbac/bootstrap-roles", func(s *Server, ctx context.Context, c client.Client, initial Initial) error {
+		return s.ensureDefaults(ctx, c, initial.Defaults)
+	}},
+	{"priority-and-fairness-config-producer", func(s *Server, ctx context.Context, c client.Client, _ Initial) error {
+		return s.ensureFlowControl(ctx, c)
+	}},
+	{"start-kubernetes-service-cidr-controller", (*Server).ensureServices},
+}
+
 // Bootstrap writes what every cluster has: its namespaces, the initial objects,
 // and the service that leads to this server. What is there already stays.
 func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
 	c := s.Local(authn.User{Name: "system:apiserver", Groups: []string{authn.Masters, authn.Authenticated}})
+	for _, step := range bootSteps {
+		if err := step.do(s, ctx, c, initial); err != nil {
+			return err
+		}
+		s.booted.Add(1)
+	}
+	return nil
+}
+
+func (s *Server) ensureNamespaces(ctx context.Context, c client.Client, _ Initial) error {
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
 		if err := ensure(ctx, c, resource.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func (s *Server) ensurePriorityClasses(ctx context.Context, c client.Client, _ Initial) error {
 	for _, class := range resource.SystemPriorityClasses() {
 		if err := ensure(ctx, c, resource.PriorityClasses, class); err != nil {
 			return err
 		}
 	}
-	if err := s.ensureDefaults(ctx, c, initial.Defaults); err != nil {
-		return err
-	}
-	if err := s.ensureFlowControl(ctx, c); err != nil {
-		return err
-	}
+	return nil
+}
+
+// ensureServices writes where services' addresses come from, and the services
+// that every cluster has.
+func (s *Server) ensureServices(ctx context.Context, c client.Client, initial Initial) error {
 	if err := s.ensureServiceCIDR(ctx, c); err != nil {
 		return err
 	}

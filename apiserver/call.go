@@ -17,6 +17,7 @@ import (
 
 	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/apiserver/metrics"
 	"github.com/skiff-sh/skiff/resource"
 )
 
@@ -33,6 +34,10 @@ type call struct {
 	// and answers written in it; all between is about stored objects.
 	version *resource.ServedInfo
 	now     time.Time
+	// received is when the request came in, by the clock that measures.
+	received time.Time
+	requests *metrics.Requests // those that this one is counted with
+	answer   answer
 
 	dryRun          bool
 	fieldManager    string // as asked for; see manager

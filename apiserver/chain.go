@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"time"
 
+	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -16,28 +18,36 @@ import (
 // then the verb.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
+	stamp(w, r)
+	received := time.Now()
 	user, err := s.auth.Authenticate(r)
 	if err != nil {
+		s.metrics.Unauthenticated()
 		s.deps.Log.Debug("refused credentials", "path", r.URL.Path, "err", err)
 		writeError(w, r, apierrors.NewUnauthorized("Unauthorized"))
 		return
 	}
+	s.metrics.Authenticated(user.Name)
 	t := parsePath(r.URL.Path)
 	verb := verbOf(r, t)
 	wants := attributesOf(user, verb, t, r)
 	if wants.User, err = s.impersonate(wants, r.Header); err == nil {
 		err = s.permit(wants)
+		s.metrics.Authorized(err == nil)
 	}
 	if err != nil {
 		writeError(w, r, err)
 		return
 	}
 	leave, err := s.enter(r, wants.User, verb, t)
-	if err == nil {
-		defer leave()
-		if !longRunning(verb, t) {
-			err = s.limit(w, r)
-		}
+	if err != nil {
+		s.dropped(r, verb, t)
+		writeError(w, r, err)
+		return
+	}
+	defer leave()
+	if !longRunning(verb, t) {
+		err = s.limit(w, r)
 	}
 	if err != nil {
 		writeError(w, r, err)
@@ -51,7 +61,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveDocument(w, r)
 		return
 	}
-	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t})
+	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t, received: received})
+}
+
+// stamp sets what every answer carries: how it may be kept, and the request's
+// name, the client's own or a new one.
+func stamp(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-cache, private")
+	id := r.Header.Get("Audit-Id")
+	if id == "" {
+		id = uuid.NewString()
+	}
+	w.Header().Set("Audit-Id", id)
 }
 
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
@@ -73,11 +94,17 @@ var customResources = schema.GroupVersionResource{Group: "apiextensions.k8s.io",
 // serveResource finds the kind and runs the verb.
 func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) {
 	version := s.kinds.byGVR[c.target.gvr]
-	if s.serveReview(w, r, c) {
+	if review := reviewOf(c.target.gvr); review != nil {
+		s.begin(w, r, c)
+		defer c.end()
+		s.serveReview(&c.answer, r, c, review)
 		return
 	}
 	if c.verb == "list" && c.target.gvr == customResources {
-		s.answer(w, r, map[string]any{"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1", "metadata": map[string]any{}, "items": []any{}})
+		f, _ := choose(r, mediaTypes[:1], asIs)
+		if err := writeJSON(w, f, http.StatusOK, []byte(`{"kind":"CustomResourceDefinitionList","apiVersion":"apiextensions.k8s.io/v1","metadata":{},"items":[]}`)); err != nil {
+			writeError(w, r, err)
+		}
 		return
 	}
 	if version == nil || (c.target.namespace != "" && !version.Info.Namespaced && version.GVR.Resource != "namespaces") {
@@ -86,6 +113,11 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 	}
 	c.info, c.version, c.now = version.Info, version, s.deps.Now()
 	c.part = c.info.Subresource(c.target.subresource)
+	if c.part != nil || c.target.subresource == "" {
+		s.begin(w, r, c)
+		defer c.end()
+		w = &c.answer
+	}
 	if c.info.Deprecated != "" {
 		c.warn(c.info.Deprecated)
 	}
@@ -108,6 +140,9 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	}
 	if c.target.subresource != "" {
 		return s.serveSubresource(w, r, c)
+	}
+	if r.Method == http.MethodHead {
+		return errMethod
 	}
 	switch c.verb {
 	case "get":

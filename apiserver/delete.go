@@ -102,7 +102,7 @@ func decodeDeleteOptions(data []byte, media string, opts *metav1.DeleteOptions) 
 			err = kjson.UnmarshalCaseSensitivePreserveInts(data, opts)
 		}
 	default:
-		return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+		return unsupportedMedia(mediaTypes...)
 	}
 	if err != nil {
 		return apierrors.NewBadRequest(err.Error())

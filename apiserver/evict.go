@@ -81,6 +81,9 @@ func (c *call) evictionOptions(eviction *policyv1.Eviction) (*metav1.DeleteOptio
 		return nil, apierrors.NewInvalid(evictionKind.GroupKind(), eviction.Name, field.ErrorList{field.Invalid(
 			field.NewPath("deleteOptions", "ignoreStoreReadErrorWithClusterBreakingPotential"), true, "can not be set for pod eviction, try after removing the option")})
 	}
+	if all := []string{metav1.DryRunAll}; c.dryRun && len(opts.DryRun) > 0 && !slices.Equal(opts.DryRun, all) {
+		return nil, plainError(fmt.Sprintf("Non-matching dry-run options in request and content: %v and %v", all, opts.DryRun))
+	}
 	c.dryRun = c.dryRun || len(opts.DryRun) > 0
 	return opts, nil
 }

@@ -98,6 +98,7 @@ func (s *Server) decode(event store.Event) (watchcache.Update, error) {
 	if err != nil {
 		return update, fmt.Errorf("read %s from the store: %w", event.Key, err)
 	}
+	s.owners.Share(obj)
 	update.Entry = view.NewEntry(info, obj, event.ModRevision)
 	return update, nil
 }

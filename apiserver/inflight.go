@@ -63,10 +63,12 @@ func (p *places) full() bool { return len(p.free) == cap(p.free) }
 // longRunning tells whether a request may go on for as long as its client
 // wants: a watch, or a connection to elsewhere.
 func longRunning(verb string, t target) bool {
-	if verb == "watch" {
-		return true
-	}
-	switch t.subresource {
+	return verb == "watch" || isConnection(t.subresource)
+}
+
+// isConnection tells the subresources that are connections to elsewhere.
+func isConnection(subresource string) bool {
+	switch subresource {
 	case "attach", "exec", "log", "portforward", "proxy":
 		return true
 	}
@@ -99,5 +101,5 @@ func isHealth(path string) bool {
 			return true
 		}
 	}
-	return false
+	return path == "/metrics"
 }

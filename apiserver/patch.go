@@ -96,18 +96,31 @@ func (s *Server) patcher(c *call, kind types.PatchType, data []byte) (func(e *vi
 		return nil, err
 	}
 	return func(e *view.Entry) (resource.Object, error) {
-		versioned := c.version.New()
-		doc := withType(c.version.GVK, e.In(c.version).JSON())
-		if err := p.apply(c, c.version.To(e.Object), doc, versioned); err != nil {
+		obj, err := s.patched(c, p, e)
+		if err != nil {
 			return nil, err
 		}
-		obj := c.version.From(versioned)
 		if c.info.Default != nil {
 			c.info.Default(obj)
 		}
 		s.owners.Update(c.write(), e.Object, obj)
 		return obj, nil
 	}, nil
+}
+
+// patched returns what a patch makes of an entry.
+func (s *Server) patched(c *call, p *patch, e *view.Entry) (resource.Object, error) {
+	if p.merge != nil && len(p.problems) == 0 && c.version.Stored() {
+		if obj, ok := s.owners.Patch(c.info, e.Object, p.merge); ok {
+			return obj, nil
+		}
+	}
+	versioned := c.version.New()
+	doc := withType(c.version.GVK, e.In(c.version).JSON())
+	if err := p.apply(c, c.version.To(e.Object), doc, versioned); err != nil {
+		return nil, err
+	}
+	return c.version.From(versioned), nil
 }
 
 // patch is a JSON, merge or strategic merge patch.
@@ -119,12 +132,13 @@ type patch struct {
 	problems   []error
 	operations jsonpatch.Patch
 	strategic  map[string]any
+	merge      map[string]any // nil where unknown fields are ignored
 }
 
 // newPatch reads a patch of c's kind.
 func newPatch(c *call, kind types.PatchType, data []byte) (*patch, error) {
 	if !slices.Contains(patchTypes, string(kind)) {
-		return nil, unsupportedMedia(string(kind), patchTypes...)
+		return nil, unsupportedMedia(patchTypes...)
 	}
 	if !json.Valid(data) {
 		return nil, apierrors.NewBadRequest("invalid JSON patch")
@@ -134,7 +148,7 @@ func newPatch(c *call, kind types.PatchType, data []byte) (*patch, error) {
 	case types.JSONPatchType:
 		return p, p.readOperations(c)
 	case types.MergePatchType:
-		return p, p.read(c, &map[string]any{}, "error decoding patch: ")
+		return p, p.read(c, &p.merge, "error decoding patch: ")
 	}
 	return p, p.read(c, &p.strategic, "")
 }

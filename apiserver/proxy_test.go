@@ -41,5 +41,5 @@ func TestProxies(t *testing.T) {
 	for _, name := range []string{"s:web", "s:80", "http:s:web"} {
 		want(t, c.Do("GET", services+"/"+name+"/proxy/a", ""), 200, "GET /a")
 	}
-	want(t, c.Do("GET", pods+"/p/exec?command=ls&stdout=true", ""), 500)
+	want(t, c.Do("GET", pods+"/p/exec?command=ls&stdout=true", ""), 404, `nodes \"n1\" not found`)
 }

@@ -39,28 +39,31 @@ var reviews = []review{
 		func() runtime.Object { return &authorizationv1.SubjectAccessReview{} }, (*Server).reviewAccess},
 }
 
-// serveReview answers a review, and returns whether the request was for one.
-func (s *Server) serveReview(w http.ResponseWriter, r *http.Request, c *call) bool {
-	for _, review := range reviews {
-		if c.target.gvr != review.gvk.GroupVersion().WithResource(review.resource) {
-			continue
+// reviewOf finds the review that a resource is, or nil.
+func reviewOf(gvr schema.GroupVersionResource) *review {
+	for i := range reviews {
+		if r := &reviews[i]; gvr.Resource == r.resource && gvr.Group == r.gvk.Group && gvr.Version == r.gvk.Version {
+			return r
 		}
-		c.now = s.deps.Now()
-		err := c.readOptions(r)
-		switch {
-		case c.verb != "create":
-			err = apierrors.NewMethodNotSupported(c.target.gvr.GroupResource(), c.verb)
-		case err == nil:
-			err = serveBody(s, w, r, c, review.gvk, review.new(), func(c *call, obj runtime.Object) (runtime.Object, error) {
-				return obj, review.answer(s, c, obj)
-			})
-		}
-		if err != nil {
-			writeError(w, r, err)
-		}
-		return true
 	}
-	return false
+	return nil
+}
+
+// serveReview answers a review.
+func (s *Server) serveReview(w http.ResponseWriter, r *http.Request, c *call, review *review) {
+	c.now = s.deps.Now()
+	err := c.readOptions(r)
+	switch {
+	case c.verb != "create":
+		err = apierrors.NewMethodNotSupported(c.target.gvr.GroupResource(), c.verb)
+	case err == nil:
+		err = serveBody(s, w, r, c, review.gvk, review.new(), func(c *call, obj runtime.Object) (runtime.Object, error) {
+			return obj, review.answer(s, c, obj)
+		})
+	}
+	if err != nil {
+		writeError(w, r, err)
+	}
 }
 
 func (s *Server) reviewSelf(c *call, obj runtime.Object) error {

@@ -24,6 +24,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
+	"github.com/skiff-sh/skiff/apiserver/metrics"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/view"
@@ -48,6 +49,11 @@ type Config struct {
 	Beyond map[string]http.Handler
 	// MaxBody bounds a request's body, in bytes. 3 MiB as upstream if zero.
 	MaxBody int64
+}
+
+// advertised is where clients inside the cluster reach this server.
+func (c *Config) advertised() string {
+	return netip.AddrPortFrom(c.AdvertiseAddress, uint16(c.AdvertisePort)).String()
 }
 
 // Validate reports every problem of the configuration.
@@ -94,6 +100,8 @@ type Server struct {
 	// admission changes or refuses what is to be written.
 	admission *admission.Chain
 	ready     atomic.Bool
+	stopping  atomic.Bool
+	booted    atomic.Int32 // how many of bootSteps are done
 	// started is when the server was made: for health and metrics.
 	started time.Time
 	// allocation is held from choosing a service's addresses and ports until the
@@ -102,12 +110,16 @@ type Server struct {
 	random         *rand.Rand // guarded by allocation
 	snapshots      snapshots
 	proxyTransport *http.Transport
-	documents      documents
-	reads          *places // for requests at the same time
-	writes         *places
-	owners         *apply.Tracker  // of fields
-	stop           context.Context // ends watches when the server stops
-	halt           context.CancelFunc
+	// trustingTransport reaches node agents whose certificates are not checked,
+	// for who asked for that.
+	trustingTransport *http.Transport
+	documents         documents
+	reads             *places // for requests at the same time
+	writes            *places
+	metrics           *metrics.Metrics
+	owners            *apply.Tracker  // of fields
+	stop              context.Context // ends watches when the server stops
+	halt              context.CancelFunc
 }
 
 // New returns a server with an empty view.
@@ -124,12 +136,13 @@ func New(config Config, deps Deps) (*Server, error) {
 		cache:          watchcache.New(0),
 		kinds:          newRegistry(config.Kinds),
 		started:        deps.Now(),
-		proxyTransport: newProxyTransport(deps),
-		reads:          newPlaces(readPlaces),
-		writes:         newPlaces(writePlaces),
-		owners:         apply.New(config.Kinds),
-		random:         rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		proxyTransport: newProxyTransport(deps), trustingTransport: trusting(deps.NodeTransport),
+		reads:  newPlaces(readPlaces),
+		writes: newPlaces(writePlaces),
+		owners: apply.New(config.Kinds),
+		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
+	s.metrics = metrics.New(versionInfo(), s.state)
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
 		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil },
@@ -154,5 +167,9 @@ func (s *Server) Cache() *watchcache.Cache { return s.cache }
 // View is the current view.
 func (s *Server) View() *view.View { return s.cache.View() }
 
-// Stop ends all watches. Requests in flight go on.
+// Stopping makes /readyz fail, so that nobody sends new requests here.
+func (s *Server) Stopping() { s.stopping.Store(true) }
+
+// Stop ends all watches, followed logs and proxied requests. Other requests in
+// flight go on.
 func (s *Server) Stop() { s.halt() }

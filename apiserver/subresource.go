@@ -48,6 +48,8 @@ func (s *Server) attached(c *call) verbFunc {
 		return bodyFunc(s, bindingKind, func() *corev1.Binding { return &corev1.Binding{} }, s.bind)
 	case "eviction":
 		return bodyFunc(s, evictionKind, func() *policyv1.Eviction { return &policyv1.Eviction{} }, s.evict)
+	case "log":
+		return s.serveLog
 	case "token":
 		return bodyFunc(s, tokenKind, func() *authenticationv1.TokenRequest { return &authenticationv1.TokenRequest{} }, s.requestToken)
 	}

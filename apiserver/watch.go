@@ -9,9 +9,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,7 +32,6 @@ type watcher struct {
 	call      *call
 	sel       selection
 	format    format
-	include   metav1.IncludeObjectPolicy
 	bookmarks bool
 	initial   bool // send the current objects first, then a bookmark that says so
 	w         http.ResponseWriter
@@ -41,6 +40,8 @@ type watcher struct {
 	head      eventHead
 	patience  patience
 	out       []byte // events that were not written yet; its memory is used again
+	added     int    // how many these are
+	sent      prometheus.Counter
 }
 
 // serveWatch streams changes until the client goes, its timeout ends or it has
@@ -55,6 +56,7 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	if err != nil {
 		return err
 	}
+	watcher.sent = s.metrics.Watch(c.version.GVR)
 	timeout := time.Duration(1800+rand.IntN(1800)) * time.Second // upstream's: spread, so that clients do not come back at once
 	if text := q.Get("timeoutSeconds"); text != "" {
 		seconds, err := strconv.Atoi(text)
@@ -91,10 +93,7 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 		return nil, err
 	}
 	if f.media == typeYAML {
-		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
-			Message: "only the following media types are accepted: " + strings.Join(streamTypes, ", "),
-		}}
+		return nil, notAcceptable(streamTypes...)
 	}
 	if err := checkListOptions(q, true); err != nil {
 		return nil, err
@@ -105,7 +104,6 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 	}
 	return &watcher{
 		call: c, sel: sel, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
-		include:   metav1.IncludeObjectPolicy(q.Get("includeObject")),
 		bookmarks: truthy(q.Get("allowWatchBookmarks")),
 		initial:   truthy(q.Get("sendInitialEvents")),
 		flush:     func() { _ = http.NewResponseController(w).Flush() }, // a client that is gone ends the context
@@ -141,7 +139,6 @@ func (w *watcher) start() {
 		media += ";stream=watch"
 	}
 	w.w.Header().Set("Content-Type", media)
-	w.w.Header().Set("Cache-Control", "no-cache, private")
 	w.call.writeWarnings(w.w)
 	w.w.WriteHeader(http.StatusOK)
 	w.flush()
@@ -166,7 +163,7 @@ func (w *watcher) sendInitial(v *view.View) error {
 // gather is how long a watch that has just written waits for more to write with
 // it: under a burst of changes a write for each would cost many times the
 // changes themselves. A change that comes alone is written at once.
-const gather = time.Millisecond
+const gather = 3 * time.Millisecond
 
 // follow sends changes until ctx ends.
 func (w *watcher) follow(ctx context.Context, reader *watchcache.Reader) {
@@ -243,12 +240,12 @@ func (w *watcher) add(kind watch.EventType, e *view.Entry, revision int64) error
 	}
 	switch w.format.as {
 	case "Table":
-		table := tableOf(w.call.version, []*view.Entry{e}, w.include, w.call.now, w.headers)
+		table := tableOf(w.call.version, []*view.Entry{e}, w.format, w.call.now, w.headers)
 		table.ResourceVersion = e.Object.GetResourceVersion()
 		w.headers = false
-		return w.addObject(kind, tableKind, table)
+		return w.addObject(kind, w.format.kind("Table"), table)
 	case "PartialObjectMetadata":
-		return w.addObject(kind, partialKind, partialOf(e))
+		return w.addObject(kind, w.format.kind("PartialObjectMetadata"), partialOf(e, w.format))
 	}
 	e = e.In(w.call.version)
 	if w.format.media == typeProtobuf {
@@ -300,8 +297,9 @@ func (w *watcher) frame(kind watch.EventType, object []byte) error {
 	return w.spill()
 }
 
-// spill writes when much has gathered.
+// spill counts the event that was added, and writes when much has gathered.
 func (w *watcher) spill() error {
+	w.added++
 	if len(w.out) < outSize {
 		return nil
 	}
@@ -311,6 +309,8 @@ func (w *watcher) spill() error {
 func (w *watcher) write() error {
 	w.patience.renew()
 	_, err := w.w.Write(w.out)
+	w.sent.Add(float64(w.added))
+	w.added = 0
 	if w.out = w.out[:0]; cap(w.out) > 2*outSize {
 		w.out = nil
 	}

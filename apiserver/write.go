@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,7 +38,12 @@ func (s *Server) store(c *call, obj resource.Object, expect int64) error {
 		return err
 	}
 	key := c.info.Key(obj.GetNamespace(), obj.GetName())
+	operation, began := "update", time.Now()
+	if expect == 0 {
+		operation = "create"
+	}
 	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, Value: data, If: expect, TTL: c.info.TTL})
+	s.metrics.Stored(operation, c.info.GR(), time.Since(began))
 	if err != nil {
 		return err
 	}
@@ -54,7 +60,9 @@ func (s *Server) remove(c *call, e *view.Entry) error {
 		return nil
 	}
 	key := c.info.Key(e.Key.Namespace, e.Key.Name)
+	began := time.Now()
 	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, If: e.Revision})
+	s.metrics.Stored("delete", c.info.GR(), time.Since(began))
 	if err != nil {
 		return err
 	}
@@ -278,17 +286,19 @@ func keepUID(meta, was *metav1.ObjectMeta) {
 	}
 }
 
-// keepTimes takes back new times of managed fields where nothing else changes,
-// so that a write without effect stays one.
-func keepTimes(obj, old resource.Object) {
+// unchanged tells whether an update changes nothing but times of managed fields,
+// and takes those back.
+func unchanged(obj, old resource.Object) bool {
 	entries, were := obj.GetManagedFields(), old.GetManagedFields()
-	if len(entries) == 0 || !apply.SameButForTimes(entries, were) {
-		return
+	if !apply.SameButForTimes(entries, were) {
+		return false
 	}
 	obj.SetManagedFields(were)
-	if !apiequality.Semantic.DeepEqual(obj, old) {
-		obj.SetManagedFields(entries)
+	if equal(obj, old) {
+		return true
 	}
+	obj.SetManagedFields(entries)
+	return false
 }
 
 // equal tells whether two objects are the same when stored.

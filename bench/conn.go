@@ -50,6 +50,7 @@ const (
 	mediaProtobuf   = "application/vnd.kubernetes.protobuf"
 	mediaJSON       = "application/json"
 	mediaMergePatch = "application/merge-patch+json"
+	mediaApply      = "application/apply-patch+yaml"
 )
 
 // request is one HTTP request.

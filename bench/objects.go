@@ -77,6 +77,11 @@ func configMap(namespace string, labels map[string]string) template {
 	}))
 }
 
+// smallConfigMap has no data.
+func smallConfigMap(namespace string) template {
+	return newTemplate(encode(core("ConfigMap"), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "cm-" + digits}}))
+}
+
 func namespace(name string) []byte {
 	return encode(core("Namespace"), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 }

@@ -27,6 +27,8 @@ var apiRows = []apiRow{
 	{"create-one", "create ConfigMap 1 KiB, one connection", 2000, 0, createBy(1, "create-one"), txnLimit(1)},
 	{"get", "get ConfigMap, 32 connections", 25000, 30 * time.Microsecond, get, answerLimit(manyClients)},
 	{"patch", "merge patch, 32 connections", 6000, 150 * time.Microsecond, mergePatch, txnLimit(32)},
+	{"apply-create", "create by server-side apply, 32 connections", 4000, 250 * time.Microsecond, applyBy("apply-create", applyNew), txnLimit(32)},
+	{"apply", "server-side apply that changes, 32 connections", 4000, 250 * time.Microsecond, applyBy("apply", applyAgain), txnLimit(32)},
 	{"delete", "delete, 32 connections", 8000, 120 * time.Microsecond, remove, txnLimit(32)},
 	{"list", "list 5,000 × 1 KiB", 200, 4500 * time.Microsecond, list(""), answerLimit(listClients)},
 	{"list-label", "list 500 by label among 5,000", 1500, 0, list("labelSelector=tenth%3Dyes"), answerLimit(listClients)},
@@ -167,6 +169,37 @@ func mergePatch(b *bench, t *target) (figure, error) {
 			})
 		},
 	}.run()
+}
+
+// applyAgain makes operations that share readObjects objects; as with mergePatch,
+// connections share none.
+func applyAgain(i int) int { return i % (readObjects / manyClients * manyClients) }
+
+// applyNew gives every operation an object of its own.
+func applyNew(i int) int { return i }
+
+// applyBy applies objects (KEP-555) whose number is that of the operation turned
+// by which. Those that exist are made by apply too.
+func applyBy(namespace string, which func(i int) int) func(*bench, *target) (figure, error) {
+	value := strings.Repeat("0123456789", objectBytes/10)
+	do := func(c *conn, _, i int) (int, error) {
+		name := fmt.Sprintf("cm-%08d", which(i))
+		return c.do(request{
+			method: "PATCH", path: configMapsPath(namespace) + "/" + name + "?fieldManager=bench&force=true", media: mediaApply,
+			body: fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q},"data":{"data":%q,"changed":"%d"}}`, name, value, i),
+		})
+	}
+	return func(b *bench, t *target) (figure, error) {
+		if err := makeNamespace(t, namespace); err != nil {
+			return figure{}, err
+		}
+		if which(readObjects) < readObjects {
+			if _, err := (load{on: t, setup: true, clients: manyClients, ops: which(readObjects-1) + 1, do: do}).run(); err != nil {
+				return figure{}, err
+			}
+		}
+		return load{on: t, clients: manyClients, time: b.length(3 * time.Second), do: do}.run()
+	}
 }
 
 func remove(b *bench, t *target) (figure, error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/skiff-sh/skiff/cluster"
 )
@@ -25,8 +26,33 @@ func newLogger(cmd *cobra.Command, level string) (*slog.Logger, error) {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level %q is not known: use debug, info, warn or error", level)
 	}
-	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: l})), nil
+	handler := slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: l})
+	klog.SetSlogLogger(slog.New(libraries{handler}))
+	return slog.New(handler), nil
 }
+
+// libraries takes what Kubernetes' libraries log. It is for developers: to them
+// a client that hangs up is an error.
+type libraries struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (l libraries) Enabled(ctx context.Context, _ slog.Level) bool {
+	return l.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+// Handle implements slog.Handler.
+func (l libraries) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return l.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (l libraries) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return libraries{l.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (l libraries) WithGroup(name string) slog.Handler { return libraries{l.Handler.WithGroup(name)} }
 
 func serverCommand() *cobra.Command {
 	var which selection

@@ -23,6 +23,10 @@ type Controller struct {
 	// controller's own: those that the Keys of its Reads name, which then are also
 	// asked about every object at the start.
 	For *resource.Info
+	// Wants, where not nil, tells whether an object of For can need anything by
+	// itself. Most of a cluster's objects are of no concern to most controllers,
+	// and then cost no call.
+	Wants func(obj resource.Object) bool
 	// Reads are the other kinds whose changes wake keys of For.
 	Reads []Input
 	// Writes are the kinds and subresources that plans may change.

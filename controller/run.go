@@ -130,7 +130,7 @@ func (r *runner) add(ctl Controller, c client.Client) {
 	}
 	r.workers = append(r.workers, w)
 	if ctl.For != nil {
-		r.route(ctl.For, route{w, ownKey})
+		r.route(ctl.For, route{w, w.ownKey})
 	}
 	for _, in := range ctl.Reads {
 		r.route(in.Kind, route{w, in.Keys})
@@ -141,7 +141,13 @@ func (r *runner) add(ctl Controller, c client.Client) {
 	}
 }
 
-func ownKey(_ *view.View, obj resource.Object) []view.Key { return []view.Key{view.KeyOf(obj)} }
+// ownKey is the key of an object that the controller is for.
+func (w *worker) ownKey(_ *view.View, obj resource.Object) []view.Key {
+	if w.Wants != nil && !w.Wants(obj) {
+		return nil
+	}
+	return []view.Key{view.KeyOf(obj)}
+}
 
 func (r *runner) route(info *resource.Info, to route) {
 	gr := info.GR()
@@ -190,7 +196,7 @@ func (r *runner) seed() *watchcache.Reader {
 	for _, w := range r.workers {
 		if w.For != nil {
 			for e := range v.Entries(w.For, "", view.Key{}) {
-				w.queue.add(e.Key)
+				w.queue.addAll(w.ownKey(v, e.Object))
 			}
 			continue
 		}

@@ -88,6 +88,34 @@ func TestRunFollowsTheCluster(t *testing.T) {
 	})
 }
 
+// TestRunAsksAboutWhatIsWanted: objects that the controller does not want cost no
+// call, whether they were there or come.
+func TestRunAsksAboutWhatIsWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		c := clienttest.New()
+		for _, name := range []string{"early", "wanted-early"} {
+			c.Put(resource.ConfigMaps.Info, configMap(name))
+		}
+		picky := copier(&calls)
+		picky.Wants = func(obj resource.Object) bool { return strings.HasPrefix(obj.GetName(), "wanted") }
+		stop := start(t, c, controller.Deps{}, picky)
+		synctest.Wait()
+		for _, name := range []string{"late", "wanted-late"} {
+			c.Put(resource.ConfigMaps.Info, configMap(name))
+		}
+		synctest.Wait()
+		var names []string
+		for e := range c.View().Entries(resource.Secrets.Info, "", view.Key{}) {
+			names = append(names, e.Key.Name)
+		}
+		if got := strings.Join(names, " "); got != "wanted-early wanted-late" {
+			t.Errorf("copied %q", got)
+		}
+		stop()
+	})
+}
+
 // TestRunWaitsForItsWrites: while the view is behind, a key is not called again.
 func TestRunWaitsForItsWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -39,7 +39,7 @@ const (
 	testImage = "skiff.test/program:1"
 	nodeName  = "node-a"
 	// patience bounds waits that should take far less.
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 // world is a real containerd with a node agent on a cluster in memory.

@@ -112,7 +112,7 @@ func (v *View) Entries(info *resource.Info, namespace string, from Key) iter.Seq
 func (v *View) Indexed(info *resource.Info, index, value string) iter.Seq[*Entry] {
 	return func(yield func(*Entry) bool) {
 		t := v.tables[info.GR()]
-		if t == nil || t.indexes[index] == nil {
+		if t == nil || t.indexes[index] == nil || t.indexes[index].Len() == 0 {
 			return
 		}
 		t.indexes[index].Ascend(posting{value: value, entry: &Entry{}}, func(p posting) bool {

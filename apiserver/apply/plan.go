@@ -16,6 +16,7 @@ type plan struct {
 	fields []planField // of a record
 	elem   *plan       // of a dict or list
 	keys   []planKey   // of a list whose items are told apart by fields; none: by value
+	names  bool        // of a leaf: a list in it must not name an item twice
 }
 
 type shape int
@@ -79,7 +80,7 @@ func (b *planner) plan(t reflect.Type, ref schema.TypeRef) *plan {
 	case atom.Map != nil && atom.Map.ElementRelationship == schema.Atomic,
 		atom.Map == nil && atom.Scalar != nil,
 		atom.Map == nil && atom.List != nil && atom.List.ElementRelationship == schema.Atomic:
-		p.shape = leaf
+		p.shape, p.names = leaf, b.names(ref, map[string]bool{})
 	case opaque:
 	case atom.Map != nil && t.Kind() == reflect.Struct:
 		p.shape = record
@@ -91,6 +92,31 @@ func (b *planner) plan(t reflect.Type, ref schema.TypeRef) *plan {
 		b.addKeys(p, atom.List)
 	}
 	return p
+}
+
+// names tells whether a type has lists whose items have names.
+func (b *planner) names(ref schema.TypeRef, seen map[string]bool) bool {
+	if ref.NamedType != nil {
+		if seen[*ref.NamedType] {
+			return false
+		}
+		seen[*ref.NamedType] = true
+	}
+	atom, ok := b.schema.Resolve(ref)
+	switch {
+	case !ok:
+		return true
+	case atom.List != nil && (atom.List.ElementRelationship == schema.Associative || b.names(atom.List.ElementType, seen)):
+		return true
+	case atom.Map == nil:
+		return false
+	}
+	for i := range atom.Map.Fields {
+		if b.names(atom.Map.Fields[i].Type, seen) {
+			return true
+		}
+	}
+	return atom.Map.ElementType != (schema.TypeRef{}) && b.names(atom.Map.ElementType, seen)
 }
 
 func (b *planner) addFields(p *plan, t reflect.Type, index []int, of *schema.Map) {

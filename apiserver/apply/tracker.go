@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/skiff-sh/skiff/resource"
 )
@@ -36,9 +37,16 @@ func (w Write) version() schema.GroupVersion {
 // Tracker knows the kinds' fields. Its methods may be called by many goroutines.
 type Tracker struct {
 	library library
+	known   known
 
 	mu    sync.RWMutex
 	plans map[*resource.Info]*plan // nil where only the library can compare
+	reset map[resetKey]*fieldpath.Set
+}
+
+type resetKey struct {
+	info        *resource.Info
+	subresource string
 }
 
 // New returns a tracker of kinds.
@@ -46,6 +54,7 @@ func New(kinds []*resource.Info) *Tracker {
 	return &Tracker{
 		library: library{kinds: kinds, managers: map[managerKey]*fieldManager{}},
 		plans:   map[*resource.Info]*plan{},
+		reset:   map[resetKey]*fieldpath.Set{},
 	}
 }
 
@@ -65,8 +74,15 @@ func (t *Tracker) Update(w Write, live, obj resource.Object) {
 // fields. A create has an empty object as live. It takes patch over. Conflicts
 // and bad patches are errors as the API words them; others have no status.
 func (t *Tracker) Apply(w Write, live resource.Object, patch *unstructured.Unstructured, force bool) (resource.Object, error) {
+	if obj, ok := t.quickApply(w, live, patch); ok {
+		return obj, nil
+	}
 	return t.library.apply(w, live, patch, force)
 }
+
+// Share makes the managed fields of an object that was read share memory with
+// those of other objects. Nobody else may have the object yet.
+func (t *Tracker) Share(obj resource.Object) { t.known.share(obj.GetManagedFields()) }
 
 // stamp makes every time that the library set the write's own: what is no time
 // of before is now.

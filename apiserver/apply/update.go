@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"bytes"
 	"reflect"
 	"slices"
 	"time"
@@ -47,7 +46,10 @@ func (t *Tracker) quickUpdate(w Write, live, obj resource.Object) bool {
 	if d.odd {
 		return false
 	}
-	entries, ok := d.entries(w, had)
+	if reset := t.resets(w); reset != nil {
+		d.exclude(reset)
+	}
+	entries, ok := t.updated(w, had, d)
 	if ok {
 		obj.SetManagedFields(entries)
 	}
@@ -76,13 +78,15 @@ func sameEntries(a, b []metav1.ManagedFieldsEntry) bool {
 	})
 }
 
-// entries returns the managed fields after the writer has made the difference:
-// it takes what it changed from everybody else.
-func (d *difference) entries(w Write, had []metav1.ManagedFieldsEntry) ([]metav1.ManagedFieldsEntry, bool) {
-	if reset := resets(w.Kind, w.Subresource)[fieldpath.APIVersion(w.version().String())]; reset != nil {
-		d.added, d.modified = d.added.RecursiveDifference(reset), d.modified.RecursiveDifference(reset)
-		d.removed = d.removed.RecursiveDifference(reset)
-	}
+// exclude drops the fields that the writer cannot change.
+func (d *difference) exclude(reset *fieldpath.Set) {
+	d.added, d.modified = d.added.RecursiveDifference(reset), d.modified.RecursiveDifference(reset)
+	d.removed = d.removed.RecursiveDifference(reset)
+}
+
+// updated returns the managed fields after the writer has made the difference: it
+// takes what it changed from everybody else.
+func (t *Tracker) updated(w Write, had []metav1.ManagedFieldsEntry, d *difference) ([]metav1.ManagedFieldsEntry, bool) {
 	changed := d.added.Union(d.modified)
 	if changed.Empty() && d.removed.Empty() {
 		return had, true
@@ -90,8 +94,8 @@ func (d *difference) entries(w Write, had []metav1.ManagedFieldsEntry) ([]metav1
 	own := changed.Difference(unowned)
 	out := make([]metav1.ManagedFieldsEntry, 0, len(had)+1)
 	for _, e := range had {
-		var set fieldpath.Set
-		if err := set.FromJSON(bytes.NewReader(e.FieldsV1.GetRawBytes())); err != nil {
+		set, ok := t.known.set(e.FieldsV1)
+		if !ok {
 			return nil, false
 		}
 		left := set.Difference(changed).Difference(d.removed)
@@ -162,4 +166,21 @@ func (t *Tracker) planOf(info *resource.Info) *plan {
 	defer t.mu.Unlock()
 	t.plans[info] = made
 	return made
+}
+
+// resets returns the fields of the stored version that the write cannot change;
+// nil for none.
+func (t *Tracker) resets(w Write) *fieldpath.Set {
+	key := resetKey{w.Kind, w.Subresource}
+	t.mu.RLock()
+	set, ok := t.reset[key]
+	t.mu.RUnlock()
+	if ok {
+		return set
+	}
+	set = resets(w.Kind, w.Subresource)[fieldpath.APIVersion(w.version().String())]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reset[key] = set
+	return set
 }

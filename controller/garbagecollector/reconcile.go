@@ -38,8 +38,11 @@ func Controllers(kinds []*resource.Info) []controller.Controller {
 
 func (g *graph) controller(kind *resource.Info) controller.Controller {
 	c := controller.Controller{
-		Name:   "garbage-collector-" + kind.GR().String(),
-		For:    kind,
+		Name: "garbage-collector-" + kind.GR().String(),
+		For:  kind,
+		Wants: func(obj resource.Object) bool {
+			return len(obj.GetOwnerReferences()) > 0 || obj.GetDeletionTimestamp() != nil
+		},
 		Writes: []controller.Output{{Kind: kind, Verbs: []resource.Verb{resource.Patch, resource.Delete}}},
 		Reconcile: func(v *view.View, key view.Key, _ time.Time, _ *rand.Rand) controller.Plan {
 			e := v.Entry(kind, key)
@@ -58,16 +61,23 @@ func (g *graph) controller(kind *resource.Info) controller.Controller {
 }
 
 // dependentsOf names the objects of kind that obj, of kind owner, concerns as
-// their owner: none while it is there and not being deleted.
+// their owner: none while it is there and not being deleted. It is asked about
+// every change by every kind, and most have no dependents of a kind.
 func dependentsOf(v *view.View, kind, owner *resource.Info, obj resource.Object) []view.Key {
-	if e := v.Entry(owner, view.KeyOf(obj)); e != nil && e.Object.GetUID() == obj.GetUID() && !waits(e.Object) {
-		return nil
-	}
 	var keys []view.Key
 	for e := range v.Indexed(kind, resource.OwnerIndex, string(obj.GetUID())) {
+		if keys == nil && remains(v, owner, obj) {
+			return nil
+		}
 		keys = append(keys, e.Key)
 	}
 	return keys
+}
+
+// remains tells whether obj is there and not being deleted.
+func remains(v *view.View, kind *resource.Info, obj resource.Object) bool {
+	e := v.Entry(kind, view.KeyOf(obj))
+	return e != nil && e.Object.GetUID() == obj.GetUID() && !waits(e.Object)
 }
 
 // endingOwnersOf names the owners of obj of the given kind that wait for their

@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -56,7 +57,10 @@ func (s *Server) attach(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
 	var ports []int32
-	for _, text := range r.URL.Query()["port"] {
+	for text := range strings.SplitSeq(r.URL.Query().Get("port"), ",") {
+		if text == "" {
+			continue // the stream itself says which
+		}
 		n, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || n == 0 {
 			http.Error(w, fmt.Sprintf("invalid port %q", text), http.StatusBadRequest)

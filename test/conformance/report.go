@@ -84,6 +84,7 @@ func (r *report) read(file string) error {
 // reason; what the suite does around its tests counts only when it fails.
 func (r *report) add(t testcase) {
 	test, isTest := strings.CutPrefix(t.Name, "[It] ")
+	test = labels.ReplaceAllString(test, "")
 	group := groupOf(test)
 	s := r.Groups[group]
 	switch {
@@ -106,6 +107,10 @@ func (r *report) add(t testcase) {
 	}
 	r.Groups[group] = s
 }
+
+// labels are what the runner writes after a test's name: all that the name has
+// in brackets, once more.
+var labels = regexp.MustCompile(` \[sig-[^\[\]]*\]$`)
 
 var group = regexp.MustCompile(`^\[(sig-[a-z-]+)\]`)
 

@@ -76,7 +76,7 @@ func discover(t *testing.T, k user) {
 	has(t, k.run(t, "version"), "Client Version: v", "Server Version: v1.37")
 	has(t, k.run(t, "cluster-info"), "is running at", "127.0.0.1:16443")
 	has(t, k.run(t, "api-resources"), "configmaps", "deploy", "apps/v1", "rolebindings", "serviceaccounts")
-	is(t, k.run(t, "api-resources", "--api-group=apps", "--namespaced=true", "-o", "name", "--sort-by=name"), "deployments.apps\nreplicasets.apps")
+	is(t, k.run(t, "api-resources", "--api-group=apps", "--namespaced=true", "-o", "name", "--sort-by=name"), "controllerrevisions.apps\ndaemonsets.apps\ndeployments.apps\nreplicasets.apps\nstatefulsets.apps")
 	has(t, k.run(t, "api-resources", "-o", "wide", "--api-group="), "create,delete,deletecollection,get,list,patch,update,watch", "all")
 	has(t, k.run(t, "api-versions"), "apps/v1", "rbac.authorization.k8s.io/v1", "v1")
 	is(t, k.run(t, "get", "--raw", "/readyz"), "ok")

@@ -37,6 +37,11 @@ func TestNode(t *testing.T) {
 			{"delete", deletePods},
 			{"events", podEvents},
 			{"proxy", proxy},
+			{"websockets", webSockets},
+			{"copy-much", copyMuch},
+			{"resize", resize},
+			{"debug", debug},
+			{"local-proxy", localProxy},
 		} {
 			t.Run(sub.name, func(t *testing.T) {
 				t.Parallel()
@@ -200,7 +205,7 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
+spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: http}]}
 `
 
 func fetch(t *testing.T, url string) string {
@@ -222,15 +227,14 @@ func portForward(t *testing.T, k user) {
 	k.apply(t, webPod)
 	k.run(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=50s")
 	for _, target := range []string{"pod/web", "service/web"} {
-		port := "8080"
+		remote := "8080"
 		if target == "service/web" {
-			port = "80"
+			remote = "80"
 		}
-		forward := k.start(t, "port-forward", target, ":"+port)
+		forward := k.start(t, "port-forward", target, ":"+remote)
 		line := forward.until(t, "Forwarding from 127.0.0.1:")
-		local := regexp.MustCompile(`127\.0\.0\.1:(\d+)`).FindStringSubmatch(line)[1]
 		for range 3 { // connections one after another through one session
-			has(t, fetch(t, "http://127.0.0.1:"+local+"/"), "200 OK", "ahoy")
+			has(t, fetch(t, "http://127.0.0.1:"+port(t, line)+"/"), "200 OK", "ahoy")
 		}
 	}
 }
@@ -239,12 +243,10 @@ func portForward(t *testing.T, k user) {
 func proxy(t *testing.T, k user) {
 	k.apply(t, webPod)
 	k.run(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=50s")
-	path := "/api/v1/namespaces/" + k.namespace + "/pods/web:8080/proxy/"
-	if k.lacks(t, "", "NotFound", "get", "--raw", path) {
-		return
+	for _, path := range []string{"pods/web:8080", "pods/web", "services/web:http", "services/web:80", "services/http:web:http"} {
+		is(t, k.run(t, "get", "--raw", "/api/v1/namespaces/"+k.namespace+"/"+path+"/proxy/"), "ahoy")
 	}
-	is(t, k.run(t, "get", "--raw", path), "ahoy")
-	is(t, k.run(t, "get", "--raw", "/api/v1/namespaces/"+k.namespace+"/services/web/proxy/"), "ahoy")
+	has(t, k.run(t, "get", "--raw", "/api/v1/nodes/e2e-node/proxy/pods"), `"kind":"PodList"`, `"name":"web"`)
 }
 
 const webDeployment = `
