@@ -412,7 +412,7 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 	// runtime.Unknown: 1 type, 2 the list, 3 and 4 content encoding and type, both empty.
 	head := appendField([]byte("k8s\x00"), 1, typeRaw)
 	head = binary.AppendUvarint(append(head, 2<<3|2), uint64(size))
-	w.Header().Set("Content-Length", strconv.Itoa(len(head)+size+len(unknownTail)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(head)+size+len(resource.EnvelopeTail)))
 	stream := newListStream(w, typeProtobuf)
 	stream.add(appendField(head, 1, metaRaw))
 	var prefix [binary.MaxVarintLen64]byte
@@ -425,7 +425,7 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 			return nil
 		}
 	}
-	stream.add([]byte(unknownTail))
+	stream.add([]byte(resource.EnvelopeTail))
 	stream.end()
 	return nil
 }

@@ -170,5 +170,6 @@ func (s *Server) View() *view.View { return s.cache.View() }
 // Stopping makes /readyz fail, so that nobody sends new requests here.
 func (s *Server) Stopping() { s.stopping.Store(true) }
 
-// Stop ends all watches. Requests in flight go on.
+// Stop ends all watches, followed logs and proxied requests. Other requests in
+// flight go on.
 func (s *Server) Stop() { s.halt() }
