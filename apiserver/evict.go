@@ -40,7 +40,7 @@ func (s *Server) evict(c *call, eviction *policyv1.Eviction) (runtime.Object, er
 	for range maxTries {
 		pod, ok := view.Get(s.View(), resource.Pods, c.target.namespace, c.target.name)
 		if !ok {
-			return nil, apierrors.NewNotFound(c.info.GR(), c.target.name)
+			return nil, apierrors.NewNotFound(c.version.GR(), c.target.name)
 		}
 		pin, refusal, err := s.spend(c, pod)
 		if err != nil {
@@ -65,7 +65,7 @@ func (s *Server) evict(c *call, eviction *policyv1.Eviction) (runtime.Object, er
 			return nil, err
 		}
 	}
-	return nil, apierrors.NewConflict(c.info.GR(), c.target.name, errors.New(optimisticLock))
+	return nil, apierrors.NewConflict(c.version.GR(), c.target.name, errors.New(optimisticLock))
 }
 
 // evictionOptions checks the request and returns how to delete.

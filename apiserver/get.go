@@ -34,7 +34,7 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, c *call) error
 	}
 	e := v.Entry(c.info, c.key())
 	if e == nil {
-		return apierrors.NewNotFound(c.info.GR(), c.target.name)
+		return apierrors.NewNotFound(c.version.GR(), c.target.name)
 	}
 	return c.writeEntry(w, f, http.StatusOK, e)
 }

@@ -68,7 +68,7 @@ func (s *Server) patch(c *call, kind types.PatchType, data []byte) (resource.Obj
 			return change{}, err
 		}
 		if uid := obj.GetUID(); e == nil && uid != "" {
-			return change{}, apierrors.NewConflict(c.info.GR(), c.target.name, fmt.Errorf(
+			return change{}, apierrors.NewConflict(c.version.GR(), c.target.name, fmt.Errorf(
 				"uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
 		}
 		if err := c.takePlace(obj); err != nil {

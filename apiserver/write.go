@@ -111,7 +111,7 @@ func (s *Server) mutateEntry(c *call, key view.Key, fn func(e *view.Entry) (chan
 	for range maxTries {
 		e := s.View().Entry(c.info, key)
 		if e == nil && !c.mayCreate {
-			return nil, apierrors.NewNotFound(c.info.GR(), key.Name)
+			return nil, apierrors.NewNotFound(c.version.GR(), key.Name)
 		}
 		result, err := fn(e)
 		if err != nil {
@@ -130,7 +130,7 @@ func (s *Server) mutateEntry(c *call, key view.Key, fn func(e *view.Entry) (chan
 			return nil, err
 		}
 	}
-	return nil, apierrors.NewConflict(c.info.GR(), key.Name, errors.New(optimisticLock))
+	return nil, apierrors.NewConflict(c.version.GR(), key.Name, errors.New(optimisticLock))
 }
 
 // commit writes a change of an entry; nil for none.
@@ -183,14 +183,14 @@ func (c *call) checkVersion(obj, old resource.Object) error {
 	}
 	switch {
 	case number == 0 && c.info.Conditional:
-		kind := schema.GroupKind{Group: c.info.GVR.Group, Kind: c.info.GVR.Resource}
+		kind := schema.GroupKind{Group: c.version.GVR.Group, Kind: c.info.GVR.Resource}
 		return apierrors.NewInvalid(kind, obj.GetName(), field.ErrorList{
 			field.Invalid(field.NewPath("metadata", "resourceVersion"), number, "must be specified for an update")})
 	case number == 0:
 		obj.SetResourceVersion(old.GetResourceVersion())
 		return nil
 	}
-	return apierrors.NewConflict(c.info.GR(), obj.GetName(), errors.New(optimisticLock))
+	return apierrors.NewConflict(c.version.GR(), obj.GetName(), errors.New(optimisticLock))
 }
 
 // checkPreconditions compares what a delete expects with what is stored.
@@ -213,7 +213,7 @@ func (c *call) checkPreconditions(p *metav1.Preconditions, obj resource.Object) 
 // than the stored one, as upstream's store words it.
 func (c *call) preconditionFailed(what, want, have string) error {
 	key := c.key()
-	return apierrors.NewConflict(c.info.GR(), key.Name, fmt.Errorf(
+	return apierrors.NewConflict(c.version.GR(), key.Name, fmt.Errorf(
 		"StorageError: invalid object, Code: 4, Key: %s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: %s in precondition: %s, %s in object meta: %s",
 		c.info.Key(key.Namespace, key.Name), what, want, what, have))
 }

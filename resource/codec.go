@@ -23,14 +23,14 @@ type message interface {
 }
 
 // EncodeProtobuf returns obj in the envelope of the Kubernetes API, as upstream
-// stores it and sends it.
+// stores it.
 func EncodeProtobuf(info *Info, obj Object) ([]byte, error) {
 	m, ok := obj.(message)
 	if !ok {
 		return nil, noProtobuf(obj)
 	}
 	size := m.Size()
-	out := envelopeHead(info.GVK, size)
+	out := envelopeHead(info.Stored, size)
 	head := len(out)
 	out = slices.Grow(out, size+len(EnvelopeTail))[:head+size] // written in place: objects are long
 	n, err := m.MarshalToSizedBuffer(out[head:])

@@ -22,7 +22,7 @@ func TestEnvelope(t *testing.T) {
 			if err != nil {
 				continue // the kind has none
 			}
-			apiVersion, kind := info.GVK.ToAPIVersionAndKind()
+			apiVersion, kind := info.Stored.ToAPIVersionAndKind()
 			unknown := runtime.Unknown{TypeMeta: runtime.TypeMeta{APIVersion: apiVersion, Kind: kind}, Raw: raw}
 			want, err := unknown.Marshal()
 			if err != nil {
@@ -33,7 +33,7 @@ func TestEnvelope(t *testing.T) {
 			if err != nil || !bytes.Equal(got, want) {
 				t.Fatalf("%s: encoded as %q, %v, want %q", kind, got, err, want)
 			}
-			wrapped, err := resource.Envelope(info.GVK, raw)
+			wrapped, err := resource.Envelope(info.Stored, raw)
 			if err != nil || !bytes.Equal(wrapped, want) {
 				t.Fatalf("%s: wrapped as %q, %v, want %q", kind, wrapped, err, want)
 			}
