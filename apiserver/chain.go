@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -144,6 +145,9 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	case "delete":
 		return s.serveDelete(w, r, c)
 	case "deletecollection":
+		if !slices.Contains(verbsOf(c.info), c.verb) {
+			return errMethod
+		}
 		return s.serveDeleteCollection(w, r, c)
 	}
 	return errMethod

@@ -34,6 +34,7 @@ type watcher struct {
 	sel       selection
 	format    format
 	include   metav1.IncludeObjectPolicy
+	timeout   time.Duration // 0: none asked for
 	bookmarks bool
 	initial   bool // send the current objects first, then a bookmark that says so
 	w         http.ResponseWriter
@@ -60,14 +61,8 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	}
 	watcher.sent = s.metrics.Watch(c.version.GVR)
 	timeout := time.Duration(1800+rand.IntN(1800)) * time.Second // upstream's: spread, so that clients do not come back at once
-	if text := q.Get("timeoutSeconds"); text != "" {
-		seconds, err := strconv.Atoi(text)
-		if err != nil {
-			return invalidParameter("timeoutSeconds", text, "a number of seconds")
-		}
-		if seconds > 0 {
-			timeout = time.Duration(seconds) * time.Second
-		}
+	if watcher.timeout > 0 {
+		timeout = watcher.timeout
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
@@ -100,15 +95,12 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 			Message: "only the following media types are accepted: " + strings.Join(streamTypes, ", "),
 		}}
 	}
-	if err := checkListOptions(q, true); err != nil {
-		return nil, err
-	}
-	sel, err := c.selectionOf(q)
+	opts, err := c.listOptions(q, true)
 	if err != nil {
 		return nil, err
 	}
 	return &watcher{
-		call: c, sel: sel, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
+		call: c, sel: opts.sel, timeout: opts.timeout, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
 		include:   metav1.IncludeObjectPolicy(q.Get("includeObject")),
 		bookmarks: truthy(q.Get("allowWatchBookmarks")),
 		initial:   truthy(q.Get("sendInitialEvents")),
@@ -120,6 +112,9 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 // whose objects are sent before them, if any.
 func (s *Server) watchFrom(c *call, q url.Values) (int64, *view.View, error) {
 	version := q.Get("resourceVersion")
+	if err := checkVersion(version); err != nil {
+		return 0, nil, plainError(err.Error()) // as for a single object
+	}
 	if truthy(q.Get("sendInitialEvents")) {
 		v, err := s.viewAt(c, version)
 		if err != nil {
