@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	serializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
@@ -111,10 +111,10 @@ func matchType(obj runtime.Object, have, want schema.GroupVersionKind) error {
 
 // typeOf is the type that a document says it has, complete or not.
 func typeOf(obj runtime.Object) (schema.GroupVersionKind, error) {
-	accessor, err := meta.TypeAccessor(obj)
-	if err != nil {
-		return schema.GroupVersionKind{}, err
+	said, ok := obj.GetObjectKind().(*metav1.TypeMeta)
+	if !ok { // no kind of the API
+		return obj.GetObjectKind().GroupVersionKind(), nil
 	}
-	gv, err := schema.ParseGroupVersion(accessor.GetAPIVersion())
-	return gv.WithKind(accessor.GetKind()), err
+	gv, err := schema.ParseGroupVersion(said.APIVersion)
+	return gv.WithKind(said.Kind), err
 }

@@ -200,6 +200,7 @@ func checkListOptions(q url.Values, watching bool) error {
 		send := truthy(q.Get("sendInitialEvents"))
 		options.SendInitialEvents = &send
 	}
+	internalversion.SetListOptionsDefaults(&options, true)
 	if errs := validation.ValidateListOptions(&options, true); len(errs) > 0 {
 		return apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", errs)
 	}
@@ -221,6 +222,9 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 		return listPage{}, err
 	}
 	sel, limit := opts.sel, opts.limit
+	if q.Get("resourceVersion") == "0" && q.Get("continue") == "" && c.info.TTL == 0 {
+		limit = 0 // whoever takes what is at hand gets all of it: upstream's cache knows no pages
+	}
 	v, from, err := s.listView(c, q, limit)
 	if err != nil {
 		return listPage{}, err

@@ -224,11 +224,7 @@ func (w *watcher) addChange(change watchcache.Change) error {
 	case after:
 		return w.add(watch.Added, change.New, change.Revision)
 	case before:
-		last := change.Old
-		if change.New != nil {
-			last = change.New
-		}
-		return w.add(watch.Deleted, last, change.Revision)
+		return w.add(watch.Deleted, change.Old, change.Revision) // as it was when it still matched
 	}
 	return nil
 }
