@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -18,6 +19,7 @@ import (
 // then the verb.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
+	stamp(w, r)
 	received := time.Now()
 	user, err := s.auth.Authenticate(r)
 	if err != nil {
@@ -35,6 +37,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.metrics.Authorized(err == nil)
 	}
 	if err != nil {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		writeError(w, r, err)
 		return
 	}
@@ -63,6 +66,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t, received: received})
 }
 
+// stamp sets what every answer carries: how it may be kept, and the request's
+// name, the client's own or a new one.
+func stamp(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-cache, private")
+	id := r.Header.Get("Audit-Id")
+	if id == "" {
+		id = uuid.NewString()
+	}
+	w.Header().Set("Audit-Id", id)
+}
+
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 	cause := recover()
 	if cause == nil {
@@ -89,7 +103,10 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		return
 	}
 	if c.verb == "list" && c.target.gvr == customResources {
-		s.answer(w, r, map[string]any{"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1", "metadata": map[string]any{}, "items": []any{}})
+		f, _ := choose(r, mediaTypes[:1], asIs)
+		if err := writeJSON(w, f, http.StatusOK, []byte(`{"kind":"CustomResourceDefinitionList","apiVersion":"apiextensions.k8s.io/v1","metadata":{},"items":[]}`)); err != nil {
+			writeError(w, r, err)
+		}
 		return
 	}
 	if version == nil || (c.target.namespace != "" && !version.Info.Namespaced && version.GVR.Resource != "namespaces") {
@@ -125,6 +142,9 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	}
 	if c.target.subresource != "" {
 		return s.serveSubresource(w, r, c)
+	}
+	if r.Method == http.MethodHead {
+		return errMethod
 	}
 	switch c.verb {
 	case "get":

@@ -68,7 +68,7 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 func (c *call) defaultNew(obj resource.Object) {
 	wipeSystemFields(metaOf(obj))
 	c.dropDoubleOwners(obj, false)
-	if c.info.CopyStatus != nil {
+	if c.info.CopyStatus != nil && !c.info.NewStatus {
 		c.info.CopyStatus(obj, c.info.New())
 	}
 	if c.info.Default != nil {
@@ -120,9 +120,9 @@ func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
 }
 
 func (s *Server) alreadyExists(c *call, obj resource.Object) error {
-	err := apierrors.NewAlreadyExists(c.info.GR(), obj.GetName())
+	err := apierrors.NewAlreadyExists(c.version.GR(), obj.GetName())
 	if obj.GetGenerateName() != "" {
-		err = apierrors.NewGenerateNameConflict(c.info.GR(), obj.GetName(), 1)
+		err = apierrors.NewGenerateNameConflict(c.version.GR(), obj.GetName(), 1)
 	}
 	if e := s.View().Entry(c.info, view.KeyOf(obj)); e != nil && e.Object.GetDeletionTimestamp() != nil {
 		err.ErrStatus.Message = "object is being deleted: " + err.ErrStatus.Message

@@ -37,14 +37,14 @@ func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, c *call) er
 	if !gone {
 		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
-	if c.info.GVR.Resource == "pods" || f.as != "" { // upstream answers with the last state for these
+	if c.info.ShowsDeleted || f.as != "" {
 		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
 	c.writeWarnings(w)
 	return write(w, f, http.StatusOK, schema.GroupVersionKind{Version: "v1", Kind: "Status"}, &metav1.Status{
 		Status: metav1.StatusSuccess,
 		Details: &metav1.StatusDetails{
-			Name: obj.GetName(), Group: c.info.GVR.Group, Kind: c.info.GVR.Resource, UID: obj.GetUID(),
+			Name: obj.GetName(), Group: c.version.GVR.Group, Kind: c.info.GVR.Resource, UID: obj.GetUID(),
 		},
 	})
 }
@@ -110,7 +110,7 @@ func decodeDeleteOptions(data []byte, media string, opts *metav1.DeleteOptions) 
 			err = kjson.UnmarshalCaseSensitivePreserveInts(data, opts)
 		}
 	default:
-		return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+		return unsupportedMedia(mediaTypes...)
 	}
 	if err != nil {
 		return apierrors.NewBadRequest(err.Error())

@@ -2,12 +2,12 @@ package apiserver
 
 import (
 	"cmp"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"slices"
 	"strings"
 
-	apidiscovery "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -24,10 +24,7 @@ func (s *Server) groups() []metav1.APIGroup {
 		v := metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version}
 		i := slices.IndexFunc(groups, func(g metav1.APIGroup) bool { return g.Name == gv.Group })
 		if i < 0 {
-			groups = append(groups, metav1.APIGroup{
-				TypeMeta: metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"},
-				Name:     gv.Group, PreferredVersion: v, Versions: []metav1.GroupVersionForDiscovery{v},
-			})
+			groups = append(groups, metav1.APIGroup{Name: gv.Group, PreferredVersion: v, Versions: []metav1.GroupVersionForDiscovery{v}})
 			continue
 		}
 		groups[i].Versions = append(groups[i].Versions, v)
@@ -35,6 +32,7 @@ func (s *Server) groups() []metav1.APIGroup {
 	return groups
 }
 
+// groupVersions returns all that is served, in the order of discovery.
 func (s *Server) groupVersions() []schema.GroupVersion {
 	var all []schema.GroupVersion
 	for _, info := range s.kinds.all {
@@ -70,18 +68,27 @@ func rank(group string) int {
 	return len(groupOrder)
 }
 
-func (s *Server) groupList() metav1.APIGroupList {
-	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: s.groups()}
-	for i := range list.Groups {
-		list.Groups[i].TypeMeta = metav1.TypeMeta{}
+func (s *Server) coreVersions() *metav1.APIVersions {
+	return &metav1.APIVersions{
+		TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, // without a version, as it was before there were any
+		Versions: []string{"v1"},
+		ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{
+			{ClientCIDR: "0.0.0.0/0", ServerAddress: s.config.advertised()},
+		},
 	}
-	return list
 }
 
+func (s *Server) groupList() *metav1.APIGroupList {
+	return &metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: s.groups()}
+}
+
+// serveGroup describes one group. As upstream's, it does not look at the
+// method.
 func (s *Server) serveGroup(w http.ResponseWriter, r *http.Request, name string) {
 	for _, g := range s.groups() {
 		if g.Name == name {
-			s.answer(w, r, g)
+			g.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
+			s.answer(w, r, &g)
 			return
 		}
 	}
@@ -91,12 +98,16 @@ func (s *Server) serveGroup(w http.ResponseWriter, r *http.Request, name string)
 func (s *Server) serveGroupVersion(w http.ResponseWriter, r *http.Request, gv schema.GroupVersion) {
 	resources := s.resources(gv)
 	if len(resources) == 0 {
-		notFoundPath(w)
+		s.unknownResource(w, r, gv.Group)
 		return
 	}
-	s.answer(w, r, metav1.APIResourceList{
+	list := &metav1.APIResourceList{
 		TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String(), APIResources: resources,
-	})
+	}
+	if gv.Group == "" {
+		list.APIVersion = ""
+	}
+	s.answerGet(w, r, list)
 }
 
 // resources returns the resources and subresources of a version, by name.
@@ -109,7 +120,7 @@ func (s *Server) resources(gv schema.GroupVersion) []metav1.APIResource {
 		info := version.Info
 		list = append(list, metav1.APIResource{
 			Name: info.GVR.Resource, SingularName: info.Singular, Namespaced: info.Namespaced, Kind: info.GVK.Kind,
-			Verbs: verbsOf(info), ShortNames: info.Short, Categories: info.Categories,
+			Verbs: verbsOf(info), ShortNames: info.Short, Categories: info.Categories, StorageVersionHash: storageHash(info),
 		})
 		for _, sub := range info.Subresources {
 			list = append(list, subresourceOf(version, sub))
@@ -124,6 +135,16 @@ func (s *Server) resources(gv schema.GroupVersion) []metav1.APIResource {
 	}
 	slices.SortFunc(list, func(a, b metav1.APIResource) int { return strings.Compare(a.Name, b.Name) })
 	return list
+}
+
+// storageHash tells clients when the version changes that objects are stored
+// in.
+func storageHash(info *resource.Info) string {
+	if info.Computed {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(info.GVK.Group + "/" + info.GVK.Version + "/" + info.GVK.Kind))
+	return base64.StdEncoding.EncodeToString(sum[:8])
 }
 
 func verbsOf(info *resource.Info) metav1.Verbs {
@@ -144,61 +165,4 @@ func subresourceOf(version *resource.ServedInfo, sub resource.Subresource) metav
 		r.Group, r.Version = sub.Kind.Group, sub.Kind.Version
 	}
 	return r
-}
-
-// aggregatedAs is how clients ask for the whole discovery in one answer
-// (KEP-3352).
-const aggregatedAs = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-
-func wantsAggregated(r *http.Request) bool {
-	return strings.Contains(strings.ReplaceAll(r.Header.Get("Accept"), " ", ""), aggregatedAs)
-}
-
-func (s *Server) serveAggregated(w http.ResponseWriter, core bool) {
-	list := apidiscovery.APIGroupDiscoveryList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupDiscoveryList", APIVersion: "apidiscovery.k8s.io/v2"}}
-	for _, gv := range s.groupVersions() {
-		if (gv.Group == "") != core {
-			continue
-		}
-		v := apidiscovery.APIVersionDiscovery{Version: gv.Version, Resources: aggregated(gv, s.resources(gv)), Freshness: apidiscovery.DiscoveryFreshnessCurrent}
-		i := slices.IndexFunc(list.Items, func(g apidiscovery.APIGroupDiscovery) bool { return g.Name == gv.Group })
-		if i < 0 {
-			list.Items = append(list.Items, apidiscovery.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: gv.Group}})
-			i = len(list.Items) - 1
-		}
-		list.Items[i].Versions = append(list.Items[i].Versions, v)
-	}
-	data, err := json.Marshal(list)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	writeBytes(w, aggregatedAs, http.StatusOK, data)
-}
-
-// aggregated nests subresources below their resource.
-func aggregated(gv schema.GroupVersion, resources []metav1.APIResource) []apidiscovery.APIResourceDiscovery {
-	var list []apidiscovery.APIResourceDiscovery
-	for _, r := range resources {
-		kind := &metav1.GroupVersionKind{Group: gv.Group, Version: gv.Version, Kind: r.Kind}
-		if r.Version != "" {
-			kind.Group, kind.Version = r.Group, r.Version
-		}
-		if _, sub, ok := strings.Cut(r.Name, "/"); ok {
-			parent := &list[len(list)-1]
-			parent.Subresources = append(parent.Subresources, apidiscovery.APISubresourceDiscovery{
-				Subresource: sub, ResponseKind: kind, Verbs: r.Verbs,
-			})
-			continue
-		}
-		scope := apidiscovery.ScopeCluster
-		if r.Namespaced {
-			scope = apidiscovery.ScopeNamespace
-		}
-		list = append(list, apidiscovery.APIResourceDiscovery{
-			Resource: r.Name, ResponseKind: kind, Scope: scope, SingularResource: r.SingularName,
-			Verbs: r.Verbs, ShortNames: r.ShortNames, Categories: r.Categories,
-		})
-	}
-	return list
 }

@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"encoding/json"
 	"net/http"
 	"runtime"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 
@@ -29,58 +29,96 @@ func (s *Server) serveDocument(w http.ResponseWriter, r *http.Request) {
 	if s.serveHealth(w, r) {
 		return
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		notFoundPath(w)
-		return
-	}
 	path := strings.TrimSuffix(r.URL.Path, "/")
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	switch {
-	case path == issuerPath || path == keysPath:
-		if err := s.serveIssuer(w, path); err != nil {
-			s.deps.Log.Debug("describe the token issuer", "err", err)
-		}
 	case path == "/metrics":
 		s.metrics.ServeHTTP(w, r)
 	case path == "/version":
-		s.answer(w, r, versionInfo())
+		s.serveVersion(w, r)
 	case path == "/api":
-		if wantsAggregated(r) {
-			s.serveAggregated(w, true)
-			return
+		if !s.serveAggregated(w, r, true) {
+			s.answerGet(w, r, s.coreVersions())
 		}
-		s.answer(w, r, s.coreVersions(r))
 	case path == "/apis":
-		if wantsAggregated(r) {
-			s.serveAggregated(w, false)
-			return
+		if !s.serveAggregated(w, r, false) {
+			s.answer(w, r, s.groupList())
 		}
-		s.answer(w, r, s.groupList())
 	case len(parts) == 2 && parts[0] == "api":
 		s.serveGroupVersion(w, r, schema.GroupVersion{Version: parts[1]})
 	case len(parts) == 2 && parts[0] == "apis":
 		s.serveGroup(w, r, parts[1])
 	case len(parts) == 3 && parts[0] == "apis":
 		s.serveGroupVersion(w, r, schema.GroupVersion{Group: parts[1], Version: parts[2]})
+	default:
+		s.serveExact(w, r)
+	}
+}
+
+// serveExact answers where a slash at the end makes another path.
+func (s *Server) serveExact(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	switch {
 	case path == "/openapi/v2" || path == "/openapi/v3" || strings.HasPrefix(path, "/openapi/v3/"):
-		s.documents.once.Do(func() { s.documents.schemas = openapi.New(s.kinds.all, KubernetesVersion) })
+		s.documents.once.Do(func() { s.documents.schemas = s.describe() })
 		s.documents.schemas.ServeHTTP(w, r)
-	case path == "":
-		s.answer(w, r, metav1.RootPaths{Paths: s.paths()})
+	case path == "/" || path == "/index.html":
+		if err := writeRaw(w, http.StatusOK, metav1.RootPaths{Paths: s.paths()}); err != nil {
+			writeError(w, r, err)
+		}
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		notFoundPath(w)
+	case path == issuerPath || path == keysPath:
+		if err := s.serveIssuer(w, path); err != nil {
+			s.deps.Log.Debug("describe the token issuer", "err", err)
+		}
 	default:
 		notFoundPath(w)
 	}
 }
 
-// answer writes a document that exists as JSON only.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, document any) {
-	f, err := negotiate(r)
-	if err != nil || f.media == typeProtobuf {
-		f = format{media: typeJSON}
+// describe makes the OpenAPI documents of all that discovery lists.
+func (s *Server) describe() *openapi.Schemas {
+	resources := map[schema.GroupVersion][]metav1.APIResource{}
+	for _, gv := range s.groupVersions() {
+		resources[gv] = s.resources(gv)
 	}
-	data, err := json.Marshal(document)
+	version := versionInfo()
+	return openapi.New(resources, version.Major+"."+version.Minor, s.deps.Now())
+}
+
+// answer writes a document that describes the server.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, document kruntime.Object) {
+	f, ok := choose(r, mediaTypes, asIs)
+	if !ok {
+		writeError(w, r, notAcceptable(mediaTypes...))
+		return
+	}
+	if err := write(w, f, http.StatusOK, document.GetObjectKind().GroupVersionKind(), document); err != nil {
+		writeError(w, r, err)
+	}
+}
+
+// answerGet writes a document at a path that knows its methods and types.
+func (s *Server) answerGet(w http.ResponseWriter, r *http.Request, document kruntime.Object) {
+	err := error(errMethod)
+	if r.Method == http.MethodGet {
+		err = routable(r, mediaTypes)
+	}
+	if err != nil {
+		writeError(w, r, err)
+		return
+	}
+	s.answer(w, r, document)
+}
+
+func (s *Server) serveVersion(w http.ResponseWriter, r *http.Request) {
+	err := error(errMethod)
+	if r.Method == http.MethodGet {
+		err = routable(r, []string{typeJSON})
+	}
 	if err == nil {
-		err = writeJSON(w, f, http.StatusOK, data)
+		err = writeRaw(w, http.StatusOK, versionInfo())
 	}
 	if err != nil {
 		writeError(w, r, err)
@@ -96,7 +134,10 @@ func versionInfo() version.Info {
 }
 
 func (s *Server) paths() []string {
-	paths := []string{"/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
+	paths := []string{
+		issuerPath, keysPath, "/api", "/api/v1", "/apis", "/apis/", "/healthz", "/livez", "/metrics",
+		"/openapi/v2", "/openapi/v3", "/openapi/v3/", "/readyz", "/version",
+	}
 	for _, g := range s.groups() {
 		paths = append(paths, "/apis/"+g.Name)
 		for _, v := range g.Versions {
@@ -105,12 +146,4 @@ func (s *Server) paths() []string {
 	}
 	slices.Sort(paths)
 	return paths
-}
-
-func (s *Server) coreVersions(r *http.Request) metav1.APIVersions {
-	return metav1.APIVersions{
-		TypeMeta:                   metav1.TypeMeta{Kind: "APIVersions"},
-		Versions:                   []string{"v1"},
-		ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{{ClientCIDR: "0.0.0.0/0", ServerAddress: r.Host}},
-	}
 }

@@ -40,7 +40,7 @@ func (s *Server) evict(c *call, eviction *policyv1.Eviction) (runtime.Object, er
 	for range maxTries {
 		pod, ok := view.Get(s.View(), resource.Pods, c.target.namespace, c.target.name)
 		if !ok {
-			return nil, apierrors.NewNotFound(c.info.GR(), c.target.name)
+			return nil, apierrors.NewNotFound(c.version.GR(), c.target.name)
 		}
 		pin, refusal, err := s.spend(c, pod)
 		if err != nil {
@@ -65,7 +65,7 @@ func (s *Server) evict(c *call, eviction *policyv1.Eviction) (runtime.Object, er
 			return nil, err
 		}
 	}
-	return nil, apierrors.NewConflict(c.info.GR(), c.target.name, errors.New(optimisticLock))
+	return nil, apierrors.NewConflict(c.version.GR(), c.target.name, errors.New(optimisticLock))
 }
 
 // evictionOptions checks the request and returns how to delete.
@@ -80,6 +80,9 @@ func (c *call) evictionOptions(eviction *policyv1.Eviction) (*metav1.DeleteOptio
 	if ignore := opts.IgnoreStoreReadErrorWithClusterBreakingPotential; ignore != nil && *ignore {
 		return nil, apierrors.NewInvalid(evictionKind.GroupKind(), eviction.Name, field.ErrorList{field.Invalid(
 			field.NewPath("deleteOptions", "ignoreStoreReadErrorWithClusterBreakingPotential"), true, "can not be set for pod eviction, try after removing the option")})
+	}
+	if all := []string{metav1.DryRunAll}; c.dryRun && len(opts.DryRun) > 0 && !slices.Equal(opts.DryRun, all) {
+		return nil, plainError(fmt.Sprintf("Non-matching dry-run options in request and content: %v and %v", all, opts.DryRun))
 	}
 	c.dryRun = c.dryRun || len(opts.DryRun) > 0
 	return opts, nil

@@ -32,6 +32,7 @@ func TestEvictionWithinBudget(t *testing.T) {
 	c := startWithRunningPod(t, "True")
 	addBudget(t, c, "b", `,"minAvailable":1`, `{"observedGeneration":1,"disruptionsAllowed":1,"currentHealthy":2,"desiredHealthy":1,"expectedPods":2}`)
 	want(t, c.Do("POST", pods+"/p/eviction?dryRun=All", eviction+"}"), 201)
+	want(t, c.Do("POST", pods+"/p/eviction?dryRun=All", eviction+`,"deleteOptions":{"dryRun":["All","All"]}}`), 500, "Non-matching dry-run options in request and content: [All] and [All All]")
 	want(t, c.Do("GET", budgets+"/b", ""), 200, `"disruptionsAllowed":1`)
 	want(t, c.Do("POST", pods+"/p/eviction", eviction+"}"), 201, `"status":"Success"`)
 	want(t, c.Do("GET", budgets+"/b", ""), 200, `"disruptionsAllowed":0`, `"disruptedPods":{"p":`, `"reason":"InsufficientPods"`)

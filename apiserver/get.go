@@ -11,7 +11,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/skiff-sh/skiff/resource"
@@ -35,7 +34,7 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, c *call) error
 	}
 	e := v.Entry(c.info, c.key())
 	if e == nil {
-		return apierrors.NewNotFound(c.info.GR(), c.target.name)
+		return apierrors.NewNotFound(c.version.GR(), c.target.name)
 	}
 	return c.writeEntry(w, f, http.StatusOK, e)
 }
@@ -106,15 +105,17 @@ func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Ent
 	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
-		return write(w, f, code, tableKind, tableOf(c.version, []*view.Entry{e}, metav1.IncludeMetadata, c.now, true))
+		table := tableOf(c.version, []*view.Entry{e}, f, c.now, true)
+		table.ResourceVersion = e.Object.GetResourceVersion()
+		return write(w, f, code, f.kind("Table"), table)
 	case f.as == "PartialObjectMetadata":
-		return write(w, f, code, partialKind, partialOf(e))
+		return write(w, f, code, f.kind(f.as), partialOf(e, f))
 	case f.as != "":
 		return notConverted(fmt.Sprintf("you requested %s, but the requested object is not a list (*%s)", f.as, c.internalName()))
 	case f.media == typeProtobuf:
 		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
-			return notAcceptable()
+			return notAcceptable(mediaTypes...)
 		}
 		data, err := resource.Envelope(c.version.GVK, raw)
 		if err != nil {
@@ -147,16 +148,9 @@ func (c *call) writeWarnings(w http.ResponseWriter) {
 	}
 }
 
-var (
-	partialKind     = schema.GroupVersionKind{Group: metav1.GroupName, Version: "v1", Kind: "PartialObjectMetadata"}
-	partialListKind = schema.GroupVersionKind{Group: metav1.GroupName, Version: "v1", Kind: "PartialObjectMetadataList"}
-	tableKind       = schema.GroupVersionKind{Group: metav1.GroupName, Version: "v1", Kind: "Table"}
-)
-
 // partialOf returns the metadata of an entry alone.
-func partialOf(e *view.Entry) *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{
-		TypeMeta:   metav1.TypeMeta{Kind: partialKind.Kind, APIVersion: partialKind.GroupVersion().String()},
-		ObjectMeta: *metaOf(e.Object),
-	}
+func partialOf(e *view.Entry, f format) *metav1.PartialObjectMetadata {
+	partial := &metav1.PartialObjectMetadata{ObjectMeta: *metaOf(e.Object)}
+	partial.SetGroupVersionKind(f.kind("PartialObjectMetadata"))
+	return partial
 }

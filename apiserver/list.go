@@ -230,6 +230,14 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 		return listPage{}, err
 	}
 	page := listPage{revision: v.Revision()}
+	all := sel.labels.Empty() && len(sel.fields) == 0
+	if all && sel.name == "" { // a list that grew would leave several times its size behind
+		n := v.Count(sel.info, sel.namespace, from)
+		if limit > 0 {
+			n = min(n, limit)
+		}
+		page.entries = make([]*view.Entry, 0, n)
+	}
 	more := int64(0)
 	var nextKey view.Key
 	sel.entries(v, from, func(e *view.Entry) bool {
@@ -240,13 +248,13 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 		nextKey, more = e.Key, 1
 		return false
 	})
-	if more > 0 && sel.labels.Empty() && len(sel.fields) == 0 { // upstream counts the rest only without selectors
+	if more > 0 && all { // upstream counts the rest only without selectors
 		more = int64(v.Count(sel.info, sel.namespace, nextKey))
 	}
 	if more > 0 {
 		s.snapshots.keep(v)
 		page.next = sel.tokenAfter(page.entries[len(page.entries)-1].Key, v.Revision()).encode()
-		if sel.labels.Empty() && len(sel.fields) == 0 {
+		if all {
 			page.remaining = &more
 		}
 	}
@@ -274,16 +282,16 @@ func (c *call) writeList(w http.ResponseWriter, r *http.Request, f format, meta 
 	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
-		return c.writeTableList(w, f, metav1.IncludeObjectPolicy(r.URL.Query().Get("includeObject")), meta, entries)
+		return c.writeTableList(w, f, meta, entries)
 	case f.as == "PartialObjectMetadataList":
 		if f.media != typeProtobuf {
 			return writePartialList(w, f, meta, entries)
 		}
 		list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: make([]metav1.PartialObjectMetadata, 0, len(entries))}
 		for _, e := range entries {
-			list.Items = append(list.Items, *partialOf(e))
+			list.Items = append(list.Items, *partialOf(e, f))
 		}
-		return write(w, f, http.StatusOK, partialListKind, list)
+		return write(w, f, http.StatusOK, f.kind(f.as), list)
 	case f.as != "":
 		return notConverted(fmt.Sprintf("you requested %s, but the requested object is a list (*%sList)", f.as, c.internalName()))
 	case f.media == typeProtobuf:
@@ -305,7 +313,7 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 	for _, e := range entries {
 		raw, err := e.In(c.version).Protobuf()
 		if err != nil {
-			return notAcceptable()
+			return notAcceptable(mediaTypes...)
 		}
 		size += fieldSize(len(raw))
 	}
@@ -318,7 +326,7 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 	// runtime.Unknown: 1 type, 2 the list, 3 and 4 content encoding and type, both empty.
 	head := appendField([]byte("k8s\x00"), 1, typeRaw)
 	head = binary.AppendUvarint(append(head, 2<<3|2), uint64(size))
-	w.Header().Set("Content-Length", strconv.Itoa(len(head)+size+len(unknownTail)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(head)+size+len(resource.EnvelopeTail)))
 	stream := newListStream(w, typeProtobuf)
 	stream.add(appendField(head, 1, metaRaw))
 	var prefix [binary.MaxVarintLen64]byte
@@ -331,7 +339,7 @@ func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, en
 			return nil
 		}
 	}
-	stream.add([]byte(unknownTail))
+	stream.add([]byte(resource.EnvelopeTail))
 	stream.end()
 	return nil
 }

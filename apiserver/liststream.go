@@ -43,9 +43,7 @@ func (s *listStream) add(parts ...[]byte) bool {
 func (s *listStream) flush() {
 	if !s.begun {
 		s.begun = true
-		h := s.w.Header()
-		h.Set("Content-Type", s.media)
-		h.Set("Cache-Control", "no-cache, private")
+		s.w.Header().Set("Content-Type", s.media)
 		s.w.WriteHeader(http.StatusOK)
 	}
 	if s.err == nil {
@@ -63,11 +61,11 @@ func (s *listStream) end() {
 
 // writeItems answers with a JSON document whose last field is the list of
 // items, which are n documents. frame is the whole document with an empty list.
-// Only YAML is made as a whole, since its library works so.
+// YAML and indented JSON are made as a whole: programs do not ask for them.
 func writeItems(w http.ResponseWriter, f format, frame []byte, n int, item func(i int) ([]byte, error)) error {
 	const open = "]}"
 	head := frame[:len(frame)-len(open)]
-	if f.media == typeYAML {
+	if f.media == typeYAML || f.pretty {
 		out := append([]byte(nil), head...)
 		for i := range n {
 			data, err := item(i)
@@ -96,21 +94,21 @@ func writeItems(w http.ResponseWriter, f format, frame []byte, n int, item func(
 			return nil
 		}
 	}
-	s.add([]byte(open))
+	s.add([]byte(open + "\n"))
 	s.end()
 	return nil
 }
 
 // writeTableList streams the rows of a Table.
-func (c *call) writeTableList(w http.ResponseWriter, f format, include metav1.IncludeObjectPolicy, meta metav1.ListMeta, entries []*view.Entry) error {
-	table := tableOf(c.version, nil, include, c.now, true)
+func (c *call) writeTableList(w http.ResponseWriter, f format, meta metav1.ListMeta, entries []*view.Entry) error {
+	table := tableOf(c.version, nil, f, c.now, true)
 	table.ListMeta = meta
 	frame, err := json.Marshal(table)
 	if err != nil {
 		return fmt.Errorf("encode table: %w", err)
 	}
 	return writeItems(w, f, frame, len(entries), func(i int) ([]byte, error) {
-		return marshalItem(tableOf(c.version, entries[i:i+1], include, c.now, false).Rows[0])
+		return marshalItem(tableOf(c.version, entries[i:i+1], f, c.now, false).Rows[0])
 	})
 }
 
@@ -121,8 +119,8 @@ func writePartialList(w http.ResponseWriter, f format, meta metav1.ListMeta, ent
 	if err != nil {
 		return fmt.Errorf("encode list: %w", err)
 	}
-	return writeItems(w, f, withType(partialListKind, frame), len(entries), func(i int) ([]byte, error) {
-		return marshalItem(partialOf(entries[i]))
+	return writeItems(w, f, withType(f.kind(f.as), frame), len(entries), func(i int) ([]byte, error) {
+		return marshalItem(partialOf(entries[i], f))
 	})
 }
 

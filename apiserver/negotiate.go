@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,8 +11,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/munnerz/goautoneg"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1beta1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kjson "sigs.k8s.io/json"
@@ -32,83 +33,139 @@ const (
 // format is the form in which a client wants an answer.
 type format struct {
 	media string
-	// as is "Table", "PartialObjectMetadata", "PartialObjectMetadataList" or "".
-	as string
+	// as is "Table", "PartialObjectMetadata", "PartialObjectMetadataList" or "",
+	// in this version of meta.k8s.io.
+	as, version string
+	// include is how much of the objects a Table carries with it.
+	include metav1.IncludeObjectPolicy
+	pretty  bool
+	suffix  string // of the content type
 }
 
-// negotiate chooses the first form of the Accept header that the server has.
-func negotiate(r *http.Request) (format, error) { return negotiateForm(r, true) }
+// kind is the kind of meta.k8s.io that the client wants.
+func (f format) kind(kind string) schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: metav1.GroupName, Version: f.version, Kind: kind}
+}
 
-// negotiatePlain is negotiate for what has no form but its own: reviews, and
-// the bodies of subresources.
-func negotiatePlain(r *http.Request) (format, error) { return negotiateForm(r, false) }
+// mediaTypes are the forms of an object, the first being for who does not care;
+// streamTypes those of a watch, and listTypes those of a list, which may be
+// watched too.
+var (
+	mediaTypes  = []string{typeJSON, typeYAML, typeProtobuf}
+	streamTypes = []string{typeJSON + ";stream=watch", typeProtobuf + ";stream=watch"}
+	listTypes   = slices.Concat(mediaTypes, streamTypes)
+)
 
-func negotiateForm(r *http.Request, others bool) (format, error) {
+// choose returns the form that a client likes best of those that there are.
+// allows says which of them may become another kind.
+func choose(r *http.Request, have []string, allows func(media string, as *schema.GroupVersionKind) bool) (format, bool) {
+	f := format{media: have[0], pretty: wantsPretty(r)}
 	accept := r.Header.Get("Accept")
 	if accept == "" {
-		return format{media: typeJSON}, nil
+		return f, true
 	}
-	for _, c := range clauses(accept) {
-		f := format{media: c.media, as: c.params["as"]}
-		switch c.media {
-		case "*/*", "application/*":
-			f.media = typeJSON
-		case typeJSON, typeYAML, typeProtobuf:
-		default:
-			continue
+	for _, clause := range goautoneg.ParseAccept(accept) {
+		for _, media := range have {
+			kind, sub, _ := strings.Cut(media, "/")
+			if clause.Type != kind && clause.Type != "*" || clause.SubType != sub && clause.SubType != "*" {
+				continue
+			}
+			f.media = media
+			if f.take(clause.Params, allows) {
+				return f, true
+			}
 		}
-		if stream := c.params["stream"]; stream != "" && (stream != "watch" || f.media == typeYAML) {
-			continue
-		}
-		if f.as != "" && (!others || c.params["g"] != metav1.GroupName || c.params["v"] != "v1" || !f.converts()) {
-			continue
-		}
-		return f, nil
 	}
-	return format{}, notAcceptable()
+	return f, false
 }
 
-// converts tells whether there is such a form of an object.
-func (f format) converts() bool {
-	switch f.as {
+// take reads the parameters of a media type, and tells whether they can be
+// satisfied.
+func (f *format) take(params map[string]string, allows func(string, *schema.GroupVersionKind) bool) bool {
+	var as *schema.GroupVersionKind
+	if params["as"] != "" || params["g"] != "" || params["v"] != "" {
+		as = &schema.GroupVersionKind{Group: params["g"], Version: params["v"], Kind: params["as"]}
+	}
+	if stream := params["stream"]; stream != "" && (stream != "watch" || f.media == typeYAML) {
+		return false
+	}
+	if version := params["sv"]; version != "" && version != "v1" {
+		return false
+	}
+	if !allows(f.media, as) {
+		return false
+	}
+	if as != nil {
+		f.as, f.version = as.Kind, as.Version
+	}
+	f.pretty = f.pretty || params["pretty"] == "1"
+	return true
+}
+
+// wantsPretty tells whether JSON is to be indented: if the client says so, or is
+// one through which people look at it.
+func wantsPretty(r *http.Request) bool {
+	if strings.Contains(r.URL.RawQuery, "pretty") {
+		if text := r.URL.Query().Get("pretty"); text != "" {
+			pretty, _ := strconv.ParseBool(text)
+			return pretty
+		}
+	}
+	agent := r.UserAgent()
+	return strings.HasPrefix(agent, "curl") || strings.HasPrefix(agent, "Wget") || strings.HasPrefix(agent, "Mozilla/5.0")
+}
+
+// convertible tells whether objects can be had as another kind: as the rows of
+// a table, which has no protobuf form, or their metadata alone.
+func convertible(media string, as *schema.GroupVersionKind) bool {
+	if as == nil {
+		return true
+	}
+	if as.Group != metav1.GroupName || as.Version != "v1" && as.Version != "v1beta1" {
+		return false
+	}
+	switch as.Kind {
 	case "Table":
-		return f.media != typeProtobuf
+		return media != typeProtobuf
 	case "PartialObjectMetadata", "PartialObjectMetadataList":
 		return true
 	}
 	return false
 }
 
-// clause is one of the forms that a client accepts.
-type clause struct {
-	media  string
-	params map[string]string
-	weight float64
-}
+// asIs refuses other kinds.
+func asIs(_ string, as *schema.GroupVersionKind) bool { return as == nil }
 
-// clauses reads an Accept header, the most wanted first (RFC 9110, 12.5.1).
-func clauses(accept string) []clause {
-	var out []clause
-	for part := range strings.SplitSeq(accept, ",") {
-		media, params, err := mime.ParseMediaType(strings.TrimSpace(part))
-		if err != nil {
-			continue
-		}
-		c := clause{media: media, params: params, weight: 1}
-		if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
-			c.weight = q
-		}
-		out = append(out, c)
+// negotiate chooses the form of an object or a list.
+func negotiate(r *http.Request) (format, error) {
+	f, ok := choose(r, mediaTypes, convertible)
+	if !ok {
+		return f, notAcceptable(mediaTypes...)
 	}
-	slices.SortStableFunc(out, func(a, b clause) int { return cmp.Compare(b.weight, a.weight) })
-	return out
+	if f.as != "Table" {
+		return f, nil
+	}
+	options := metav1.TableOptions{IncludeObject: metav1.IncludeObjectPolicy(r.URL.Query().Get("includeObject"))}
+	if errs := metavalidation.ValidateTableOptions(&options); len(errs) > 0 {
+		return f, apierrors.NewBadRequest(fmt.Sprintf("Unable to convert to Table as requested: %v", errs[0]))
+	}
+	f.include = options.IncludeObject
+	return f, nil
 }
 
-func notAcceptable() error {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
-		Message: fmt.Sprintf("only the following media types are accepted: %s, %s, %s", typeJSON, typeYAML, typeProtobuf),
-	}}
+// negotiatePlain is negotiate for what has no form but its own: reviews, and
+// the bodies of subresources.
+func negotiatePlain(r *http.Request) (format, error) {
+	f, ok := choose(r, mediaTypes, asIs)
+	if !ok {
+		return f, notAcceptable(mediaTypes...)
+	}
+	return f, nil
+}
+
+// notAcceptable refuses an Accept header where there is only so much.
+func notAcceptable(have ...string) error {
+	return notConverted("only the following media types are accepted: " + strings.Join(have, ", "))
 }
 
 // notConverted refuses a form that the object does not have.
@@ -122,13 +179,16 @@ func notConverted(message string) error {
 // such refusals.
 func (c *call) internalName() string {
 	group, _, _ := strings.Cut(c.info.GVR.Group, ".")
-	return cmp.Or(group, "core") + "." + c.info.GVK.Kind
+	if group == "" || group == "events" {
+		group = "core"
+	}
+	return group + "." + c.info.GVK.Kind
 }
 
-func unsupportedMedia(have string, want ...string) error {
+func unsupportedMedia(want ...string) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
-		Message: fmt.Sprintf("the body of the request was in an unknown format - accepted media types include: %s (got %q)", strings.Join(want, ", "), have),
+		Message: "the body of the request was in an unknown format - accepted media types include: " + strings.Join(want, ", "),
 	}}
 }
 
@@ -138,7 +198,7 @@ func readBody(r *http.Request) ([]byte, string, error) {
 	if header := r.Header.Get("Content-Type"); header != "" {
 		var err error
 		if media, _, err = mime.ParseMediaType(header); err != nil {
-			return nil, "", unsupportedMedia(header, typeJSON, typeYAML, typeProtobuf)
+			return nil, "", unsupportedMedia(mediaTypes...)
 		}
 	}
 	data, err := io.ReadAll(r.Body)
@@ -184,7 +244,7 @@ func (c *call) decodeBody(data []byte, media string, want schema.GroupVersionKin
 	case typeJSON:
 		return c.decodeJSON(data, data, want, obj)
 	}
-	return unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+	return unsupportedMedia(mediaTypes...)
 }
 
 // decodeJSON reads obj from JSON, made from the text of a body, whose problems
@@ -220,7 +280,7 @@ func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Objec
 	}
 	m, ok := obj.(interface{ Unmarshal([]byte) error })
 	if !ok {
-		return unsupportedMedia(typeProtobuf, typeJSON, typeYAML)
+		return unsupportedMedia(typeJSON, typeYAML)
 	}
 	if err := m.Unmarshal(unknown.Raw); err != nil {
 		return unreadable(want, err)
@@ -248,15 +308,16 @@ func withType(gvk schema.GroupVersionKind, object []byte) []byte {
 // write answers with an object of any kind in the wanted form.
 func write(w http.ResponseWriter, f format, code int, gvk schema.GroupVersionKind, obj runtime.Object) error {
 	if f.media == typeProtobuf {
-		if raw, err := resource.MarshalProtobuf(obj); err == nil {
-			data, err := resource.Envelope(gvk, raw)
-			if err != nil {
-				return err
-			}
-			writeBytes(w, typeProtobuf, code, data)
-			return nil
+		raw, err := resource.MarshalProtobuf(obj)
+		if err != nil {
+			return err
 		}
-		f.media = typeJSON // kinds of meta/v1 such as Table have no protobuf form
+		data, err := resource.Envelope(gvk, raw)
+		if err != nil {
+			return err
+		}
+		writeBytes(w, typeProtobuf+f.suffix, code, data)
+		return nil
 	}
 	data, err := json.Marshal(obj)
 	if err != nil {
@@ -270,40 +331,74 @@ func write(w http.ResponseWriter, f format, code int, gvk schema.GroupVersionKin
 
 // writeJSON answers with JSON bytes, as YAML if that is wanted.
 func writeJSON(w http.ResponseWriter, f format, code int, data []byte) error {
-	if f.media == typeYAML {
+	switch {
+	case f.media == typeYAML:
 		converted, err := yaml.JSONToYAML(data)
 		if err != nil {
 			return fmt.Errorf("encode YAML: %w", err)
 		}
-		writeBytes(w, typeYAML, code, converted)
-		return nil
+		data = converted
+	case f.pretty:
+		indented, err := indent(data)
+		if err != nil {
+			return err
+		}
+		data = append(indented, '\n')
+	default:
+		data = append(data, '\n')
 	}
-	writeBytes(w, typeJSON, code, data)
+	writeBytes(w, f.media+f.suffix, code, data)
 	return nil
 }
 
+func indent(data []byte) ([]byte, error) {
+	var out bytes.Buffer
+	if err := json.Indent(&out, data, "", "  "); err != nil {
+		return nil, fmt.Errorf("indent JSON: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
 func writeBytes(w http.ResponseWriter, media string, code int, data []byte) {
-	h := w.Header()
-	h.Set("Content-Type", media)
-	h.Set("Cache-Control", "no-cache, private")
+	w.Header().Set("Content-Type", media)
 	w.WriteHeader(code)
 	// A client that is gone is no concern of the server's.
 	_, _ = w.Write(data)
 }
 
-// writeError answers with a Status.
+var statusKind = schema.GroupVersionKind{Version: "v1", Kind: "Status"}
+
+// writeError answers with a Status: as the client wants it, or for people to
+// read where it wants what there is not.
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err).ErrStatus
-	f, ferr := negotiate(r)
-	if ferr != nil || f.as != "" { // a refusal has no other form
-		f = format{media: typeJSON}
-	}
 	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
 		w.Header().Set("Retry-After", fmt.Sprint(status.Details.RetryAfterSeconds))
 	}
 	status.TypeMeta = metav1.TypeMeta{}
-	gvk := schema.GroupVersionKind{Version: "v1", Kind: "Status"}
-	if err := write(w, format{media: f.media}, int(status.Code), gvk, &status); err != nil {
+	f, ok := choose(r, mediaTypes, asIs)
+	if ok {
+		err = write(w, f, int(status.Code), statusKind, &status)
+	} else {
+		err = writeRaw(w, int(status.Code), withTypeOf(statusKind, &status))
+	}
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
+}
+
+// writeRaw answers with indented JSON, whatever the client wants.
+func writeRaw(w http.ResponseWriter, code int, document any) error {
+	data, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %T: %w", document, err)
+	}
+	writeBytes(w, typeJSON, code, data)
+	return nil
+}
+
+func withTypeOf(gvk schema.GroupVersionKind, status *metav1.Status) *metav1.Status {
+	typed := *status
+	typed.SetGroupVersionKind(gvk)
+	return &typed
 }

@@ -68,7 +68,7 @@ func (s *Server) patch(c *call, kind types.PatchType, data []byte) (resource.Obj
 			return change{}, err
 		}
 		if uid := obj.GetUID(); e == nil && uid != "" {
-			return change{}, apierrors.NewConflict(c.info.GR(), c.target.name, fmt.Errorf(
+			return change{}, apierrors.NewConflict(c.version.GR(), c.target.name, fmt.Errorf(
 				"uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
 		}
 		if err := c.takePlace(obj); err != nil {
@@ -138,7 +138,7 @@ type patch struct {
 // newPatch reads a patch of c's kind.
 func newPatch(c *call, kind types.PatchType, data []byte) (*patch, error) {
 	if !slices.Contains(patchTypes, string(kind)) {
-		return nil, unsupportedMedia(string(kind), patchTypes...)
+		return nil, unsupportedMedia(patchTypes...)
 	}
 	if !json.Valid(data) {
 		return nil, apierrors.NewBadRequest("invalid JSON patch")

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -62,7 +63,10 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request, c *call) err
 	if c.target.rest == "" {
 		location.Path = ""
 	}
-	utilproxy.NewUpgradeAwareHandler(location, transport, true, false, proxyError{}).ServeHTTP(w, r)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.stop, cancel)() // else a long answer would hold up the server's end
+	utilproxy.NewUpgradeAwareHandler(location, transport, true, false, proxyError{}).ServeHTTP(w, r.WithContext(ctx))
 	return nil
 }
 

@@ -9,14 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// The media types that a path is registered with upstream. A request for none of
-// them is refused before its verb sees it, in words of their own.
-var (
-	objectTypes = []string{typeJSON, typeYAML, typeProtobuf}
-	streamTypes = []string{typeJSON + ";stream=watch", typeProtobuf + ";stream=watch"}
-)
-
-// checkRoute refuses what is not in the media types of the path. Only the bare
+// checkRoute refuses what is not in the media types that a path is registered
+// with upstream, before its verb sees it, in words of their own. Only the bare
 // types count here; what their parameters ask for is negotiated later.
 func (c *call) checkRoute(r *http.Request) error {
 	if c.part == nil && c.target.subresource != "" {
@@ -25,20 +19,24 @@ func (c *call) checkRoute(r *http.Request) error {
 	if c.verb == "patch" && !slices.Contains(patchTypes, bareType(r.Header.Get("Content-Type"))) {
 		return plainStatus(http.StatusUnsupportedMediaType, "415: Unsupported Media Type")
 	}
+	if c.target.name == "" && r.Method == http.MethodGet {
+		return routable(r, listTypes)
+	}
+	return routable(r, mediaTypes)
+}
+
+// routable refuses an Accept without any type that the path has.
+func routable(r *http.Request, have []string) error {
 	accept := r.Header.Get("Accept")
 	if accept == "" {
 		return nil
 	}
 	for part := range strings.SplitSeq(accept, ",") {
-		if media := bareType(part); media == "*/*" || slices.Contains(objectTypes, media) {
+		if media := bareType(part); media == "*/*" || slices.Contains(have, media) {
 			return nil
 		}
 	}
-	offered := objectTypes
-	if c.target.name == "" && r.Method == http.MethodGet {
-		offered = slices.Concat(objectTypes, streamTypes)
-	}
-	return plainStatus(http.StatusNotAcceptable, "406: Not Acceptable\n\nAvailable representations: "+strings.Join(offered, ", "))
+	return plainStatus(http.StatusNotAcceptable, "406: Not Acceptable\n\nAvailable representations: "+strings.Join(have, ", "))
 }
 
 // bareType is a media type without its parameters.

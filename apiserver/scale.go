@@ -27,7 +27,7 @@ func (s *Server) serveScale(w http.ResponseWriter, r *http.Request, c *call) err
 	case "get":
 		e := s.View().Entry(c.info, c.key())
 		if e == nil {
-			return apierrors.NewNotFound(c.info.GR(), c.target.name)
+			return apierrors.NewNotFound(c.version.GR(), c.target.name)
 		}
 		obj = e.Object
 	case "update", "patch":
@@ -39,7 +39,7 @@ func (s *Server) serveScale(w http.ResponseWriter, r *http.Request, c *call) err
 			return err
 		}
 	default:
-		return apierrors.NewMethodNotSupported(c.info.GR(), c.verb)
+		return apierrors.NewMethodNotSupported(c.version.GR(), c.verb)
 	}
 	scale, err := c.scaleOf(obj)
 	if err != nil {

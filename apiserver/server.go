@@ -51,6 +51,11 @@ type Config struct {
 	MaxBody int64
 }
 
+// advertised is where clients inside the cluster reach this server.
+func (c *Config) advertised() string {
+	return netip.AddrPortFrom(c.AdvertiseAddress, uint16(c.AdvertisePort)).String()
+}
+
 // Validate reports every problem of the configuration.
 func (c *Config) Validate() error {
 	var errs []error
@@ -140,7 +145,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	s.metrics = metrics.New(versionInfo(), s.state)
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
-		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil },
+		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil }, Observe: s.metrics.Admitted,
 	})
 	// The library has no other way to bound what copying makes of a document.
 	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)
@@ -165,5 +170,6 @@ func (s *Server) View() *view.View { return s.cache.View() }
 // Stopping makes /readyz fail, so that nobody sends new requests here.
 func (s *Server) Stopping() { s.stopping.Store(true) }
 
-// Stop ends all watches. Requests in flight go on.
+// Stop ends all watches, followed logs and proxied requests. Other requests in
+// flight go on.
 func (s *Server) Stop() { s.halt() }

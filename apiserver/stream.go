@@ -20,7 +20,7 @@ import (
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *call) error {
 	pod, ok := view.Get(s.View(), resource.Pods, c.target.namespace, c.target.name)
 	if !ok {
-		return apierrors.NewNotFound(c.info.GR(), c.target.name)
+		return apierrors.NewNotFound(c.version.GR(), c.target.name)
 	}
 	path, query, err := nodePath(pod, c.target.subresource, r.URL.Query())
 	if err != nil {

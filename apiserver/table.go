@@ -11,15 +11,15 @@ import (
 )
 
 // tableOf returns entries as the rows that kubectl prints (meta/v1 Table).
-func tableOf(version *resource.ServedInfo, entries []*view.Entry, include metav1.IncludeObjectPolicy, now time.Time, headers bool) *metav1.Table {
+func tableOf(version *resource.ServedInfo, entries []*view.Entry, f format, now time.Time, headers bool) *metav1.Table {
 	columns := version.Info.Columns
 	if len(columns) == 0 {
 		columns = defaultColumns
 	}
 	table := &metav1.Table{
-		TypeMeta: metav1.TypeMeta{Kind: tableKind.Kind, APIVersion: tableKind.GroupVersion().String()},
-		Rows:     make([]metav1.TableRow, 0, len(entries)),
+		Rows: make([]metav1.TableRow, 0, len(entries)),
 	}
+	table.SetGroupVersionKind(f.kind("Table"))
 	if headers {
 		for _, c := range columns {
 			table.ColumnDefinitions = append(table.ColumnDefinitions, metav1.TableColumnDefinition{
@@ -32,12 +32,14 @@ func tableOf(version *resource.ServedInfo, entries []*view.Entry, include metav1
 		for i, c := range columns {
 			row.Cells[i] = c.Value(e.Object, now)
 		}
-		switch include {
-		case metav1.IncludeNone:
-		case metav1.IncludeObject:
+		// The end of the initial objects is told by an annotation, so it has to be seen.
+		_, last := e.Object.GetAnnotations()[metav1.InitialEventsAnnotationKey]
+		switch {
+		case f.include == metav1.IncludeNone && !last:
+		case f.include == metav1.IncludeObject:
 			row.Object.Raw = withType(version.GVK, e.In(version).JSON())
 		default:
-			row.Object.Object = runtime.Object(partialOf(e))
+			row.Object.Object = runtime.Object(partialOf(e, f))
 		}
 		table.Rows = append(table.Rows, row)
 	}

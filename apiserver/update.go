@@ -97,7 +97,7 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 		return change{}, err
 	}
 	c.prepareUpdate(obj, old)
-	keepTimes(obj, old)
+	same := unchanged(obj, old)
 	if err := c.validate(resource.Update, obj, old); err != nil {
 		release()
 		return change{}, err
@@ -107,7 +107,7 @@ func (s *Server) replace(c *call, obj, old resource.Object) (change, error) {
 		return change{}, err
 	}
 	result := change{obj: obj, release: func() { a.Release(); release() }, remove: c.finished(obj)}
-	result.same = !result.remove && equal(obj, old)
+	result.same = !result.remove && same
 	return result, nil
 }
 

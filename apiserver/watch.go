@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,7 +32,6 @@ type watcher struct {
 	call      *call
 	sel       selection
 	format    format
-	include   metav1.IncludeObjectPolicy
 	timeout   time.Duration // 0: none asked for
 	bookmarks bool
 	initial   bool // send the current objects first, then a bookmark that says so
@@ -90,10 +88,7 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 		return nil, err
 	}
 	if f.media == typeYAML {
-		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
-			Message: "only the following media types are accepted: " + strings.Join(streamTypes, ", "),
-		}}
+		return nil, notAcceptable(streamTypes...)
 	}
 	opts, err := c.listOptions(q, true)
 	if err != nil {
@@ -101,11 +96,20 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 	}
 	return &watcher{
 		call: c, sel: opts.sel, timeout: opts.timeout, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
-		include:   metav1.IncludeObjectPolicy(q.Get("includeObject")),
 		bookmarks: truthy(q.Get("allowWatchBookmarks")),
-		initial:   truthy(q.Get("sendInitialEvents")),
+		initial:   wantsInitial(q),
 		flush:     func() { _ = http.NewResponseController(w).Flush() }, // a client that is gone ends the context
 	}, nil
+}
+
+// wantsInitial tells whether the client wants to know where the initial objects
+// end: who starts from nothing and says nothing of it does too, as upstream
+// defaults it.
+func wantsInitial(q url.Values) bool {
+	if version := q.Get("resourceVersion"); !q.Has("sendInitialEvents") && q.Get("resourceVersionMatch") == "" {
+		return version == "" || version == "0"
+	}
+	return truthy(q.Get("sendInitialEvents"))
 }
 
 // watchFrom returns the revision after which changes are sent, and the view
@@ -140,7 +144,6 @@ func (w *watcher) start() {
 		media += ";stream=watch"
 	}
 	w.w.Header().Set("Content-Type", media)
-	w.w.Header().Set("Cache-Control", "no-cache, private")
 	w.call.writeWarnings(w.w)
 	w.w.WriteHeader(http.StatusOK)
 	w.flush()
@@ -238,12 +241,12 @@ func (w *watcher) add(kind watch.EventType, e *view.Entry, revision int64) error
 	}
 	switch w.format.as {
 	case "Table":
-		table := tableOf(w.call.version, []*view.Entry{e}, w.include, w.call.now, w.headers)
+		table := tableOf(w.call.version, []*view.Entry{e}, w.format, w.call.now, w.headers)
 		table.ResourceVersion = e.Object.GetResourceVersion()
 		w.headers = false
-		return w.addObject(kind, tableKind, table)
+		return w.addObject(kind, w.format.kind("Table"), table)
 	case "PartialObjectMetadata":
-		return w.addObject(kind, partialKind, partialOf(e))
+		return w.addObject(kind, w.format.kind("PartialObjectMetadata"), partialOf(e, w.format))
 	}
 	e = e.In(w.call.version)
 	if w.format.media == typeProtobuf {

@@ -5,6 +5,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/skiff-sh/skiff/resource"
 )
 
 // eventHead is what stands in front of the bytes of every object of a watch.
@@ -34,18 +36,15 @@ func (h eventHead) appendJSON(out []byte, kind watch.EventType, object []byte) [
 	return append(out, "}\n"...)
 }
 
-// unknownTail is the empty content encoding and type of a runtime.Unknown.
-const unknownTail = "\x1a\x00\x22\x00"
-
 // appendProtobuf appends an event about an object in bare protobuf. The lengths
 // of what encloses it are known, so nothing is made only to be copied.
 func (h eventHead) appendProtobuf(out []byte, kind watch.EventType, object []byte) []byte {
-	envelope := len("k8s\x00") + len(h.protobuf) + fieldSize(len(object)) + len(unknownTail)
+	envelope := len("k8s\x00") + len(h.protobuf) + fieldSize(len(object)) + len(resource.EnvelopeTail)
 	out = appendEventHead(out, kind, envelope)
 	out = append(out, "k8s\x00"...)
 	out = append(out, h.protobuf...)
 	out = appendField(out, 2, object)
-	return append(out, unknownTail...)
+	return append(out, resource.EnvelopeTail...)
 }
 
 // appendEventHead appends the length of a metav1.WatchEvent and all of it that

@@ -113,7 +113,7 @@ func (s *Server) mutateEntry(c *call, key view.Key, fn func(e *view.Entry) (chan
 	for range maxTries {
 		e := s.View().Entry(c.info, key)
 		if e == nil && !c.mayCreate {
-			return nil, apierrors.NewNotFound(c.info.GR(), key.Name)
+			return nil, apierrors.NewNotFound(c.version.GR(), key.Name)
 		}
 		result, err := fn(e)
 		if err != nil {
@@ -132,7 +132,7 @@ func (s *Server) mutateEntry(c *call, key view.Key, fn func(e *view.Entry) (chan
 			return nil, err
 		}
 	}
-	return nil, apierrors.NewConflict(c.info.GR(), key.Name, errors.New(optimisticLock))
+	return nil, apierrors.NewConflict(c.version.GR(), key.Name, errors.New(optimisticLock))
 }
 
 // commit writes a change of an entry; nil for none.
@@ -185,14 +185,14 @@ func (c *call) checkVersion(obj, old resource.Object) error {
 	}
 	switch {
 	case number == 0 && c.info.Conditional:
-		kind := schema.GroupKind{Group: c.info.GVR.Group, Kind: c.info.GVR.Resource}
+		kind := schema.GroupKind{Group: c.version.GVR.Group, Kind: c.info.GVR.Resource}
 		return apierrors.NewInvalid(kind, obj.GetName(), field.ErrorList{
 			field.Invalid(field.NewPath("metadata", "resourceVersion"), number, "must be specified for an update")})
 	case number == 0:
 		obj.SetResourceVersion(old.GetResourceVersion())
 		return nil
 	}
-	return apierrors.NewConflict(c.info.GR(), obj.GetName(), errors.New(optimisticLock))
+	return apierrors.NewConflict(c.version.GR(), obj.GetName(), errors.New(optimisticLock))
 }
 
 // checkPreconditions compares what a delete expects with what is stored.
@@ -219,7 +219,7 @@ func (c *call) preconditionFailed(what, want, have string) error {
 	if c.dryRun { // upstream's dry run asks before the store's prefix is added
 		stored = strings.TrimPrefix(stored, strings.TrimSuffix(root, "/"))
 	}
-	return apierrors.NewConflict(c.info.GR(), key.Name, fmt.Errorf(
+	return apierrors.NewConflict(c.version.GR(), key.Name, fmt.Errorf(
 		"StorageError: invalid object, Code: 4, Key: %s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: %s in precondition: %s, %s in object meta: %s",
 		stored, what, want, what, have))
 }
@@ -304,17 +304,19 @@ func keepUID(meta, was *metav1.ObjectMeta) {
 	}
 }
 
-// keepTimes takes back new times of managed fields where nothing else changes,
-// so that a write without effect stays one.
-func keepTimes(obj, old resource.Object) {
+// unchanged tells whether an update changes nothing but times of managed fields,
+// and takes those back.
+func unchanged(obj, old resource.Object) bool {
 	entries, were := obj.GetManagedFields(), old.GetManagedFields()
-	if len(entries) == 0 || !apply.SameButForTimes(entries, were) {
-		return
+	if !apply.SameButForTimes(entries, were) {
+		return false
 	}
 	obj.SetManagedFields(were)
-	if !apiequality.Semantic.DeepEqual(obj, old) {
-		obj.SetManagedFields(entries)
+	if equal(obj, old) {
+		return true
 	}
+	obj.SetManagedFields(entries)
+	return false
 }
 
 // equal tells whether two objects are the same when stored.

@@ -36,6 +36,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		replicaset.Controller(),
 		deployment.Controller(),
 		disruption.Controller(kinds),
+		disruption.Stale(),
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),

@@ -163,7 +163,11 @@ func (s *server) run(ctx context.Context) error {
 	parts := &components{ctx: ctx, log: s.log}
 	parts.start("encryption", encrypted.settle)
 	role := s.prepareNode(ctx)
-	parts.start("store-feed", s.api.Feed)
+	// Requests in flight wait for the view, so it is fed until they are done.
+	feeding, endFeed := context.WithCancel(context.WithoutCancel(ctx))
+	feed := &components{ctx: feeding, log: s.log}
+	feed.start("store-feed", s.api.Feed)
+	defer func() { endFeed(); feed.wg.Wait() }()
 	token, err := ensureJoinToken(s.config.Paths(), s.id.authority)
 	if err != nil {
 		return err
@@ -285,7 +289,13 @@ func (s *server) apiDeps(st store.Store) apiserver.Deps {
 	}
 }
 
-// serveHTTP answers on the listener until the returned function is called.
+// lastRequests is how long requests in flight may take when the server stops:
+// far longer than any takes, and shorter than "skiff down" waits.
+const lastRequests = 5 * time.Second
+
+// serveHTTP answers on the listener until the returned function is called. Then
+// /readyz fails, nobody is let in any more, watches end, and the requests in
+// flight get their answers.
 func (s *server) serveHTTP(token JoinToken) (stop func()) {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+joinPath, &joiner{config: s.config, token: token, id: s.id, view: s.api.View, promised: map[string]netip.Prefix{}})
@@ -304,8 +314,9 @@ func (s *server) serveHTTP(token JoinToken) (stop func()) {
 		}
 	}()
 	return func() {
+		s.api.Stopping()
 		s.api.Stop()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), lastRequests)
 		defer cancel()
 		if srv.Shutdown(ctx) != nil {
 			srv.Close()

@@ -10,6 +10,7 @@ import (
 // ClusterTrustBundles is the kind ClusterTrustBundle.
 var ClusterTrustBundles = Define(Kind[*certificatesv1.ClusterTrustBundle]{
 	Group: "certificates.k8s.io", Version: "v1", Kind: "ClusterTrustBundle", Resource: "clustertrustbundles",
+	StoredAs:    "v1beta1",
 	Recheck:     AsNewAndUpdate,
 	Conditional: true,
 	Name:        func(string, bool) []string { return nil }, // depends on the signer: Validate checks it

@@ -14,11 +14,12 @@ import (
 // CSIDrivers is the kind CSIDriver.
 var CSIDrivers = Define(Kind[*storagev1.CSIDriver]{
 	Group: "storage.k8s.io", Version: "v1", Kind: "CSIDriver", Resource: "csidrivers",
-	Conditional: true,
-	Default:     defaultCSIDriver,
-	Validate:    func(_ Request, d, old *storagev1.CSIDriver) field.ErrorList { return validate.CSIDriver(d, old) },
-	Warn:        warnCSIDriver,
-	Spec:        func(d *storagev1.CSIDriver) any { return &d.Spec },
+	ShowsDeleted: true,
+	Conditional:  true,
+	Default:      defaultCSIDriver,
+	Validate:     func(_ Request, d, old *storagev1.CSIDriver) field.ErrorList { return validate.CSIDriver(d, old) },
+	Warn:         warnCSIDriver,
+	Spec:         func(d *storagev1.CSIDriver) any { return &d.Spec },
 	Prepare: func(_ Request, d, old *storagev1.CSIDriver) {
 		if old == nil {
 			d.Generation = 0 // it counts changes

@@ -11,9 +11,10 @@ import (
 // CSINodes is the kind CSINode.
 var CSINodes = Define(Kind[*storagev1.CSINode]{
 	Group: "storage.k8s.io", Version: "v1", Kind: "CSINode", Resource: "csinodes",
-	Recheck:     AsNew,
-	Conditional: true,
-	Prepare:     prepareCSINode,
+	ShowsDeleted: true,
+	Recheck:      AsNew,
+	Conditional:  true,
+	Prepare:      prepareCSINode,
 	Validate: func(req Request, n, old *storagev1.CSINode) field.ErrorList {
 		if req.Subresource == "status" {
 			return nil

@@ -33,6 +33,9 @@ func erase[T Object](k Kind[T]) *Info {
 		AnyFinalizer:  k.AnyFinalizer,
 
 		Reset:          k.Reset,
+		Stored:         schema.GroupVersionKind{Group: k.Group, Version: cmp.Or(k.StoredAs, k.Version), Kind: k.Kind},
+		NewStatus:      k.NewStatus,
+		ShowsDeleted:   k.ShowsDeleted,
 		CreateOnUpdate: k.CreateOnUpdate,
 		Conditional:    k.Conditional,
 	}

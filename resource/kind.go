@@ -63,6 +63,9 @@ type Kind[T Object] struct {
 	// Prefix is the key prefix in the store below /registry/, as upstream's:
 	// "minions" for nodes. Resource if empty.
 	Prefix string
+	// StoredAs is the version that the store says objects have, as upstream's: for
+	// kinds whose newest version is too new for it. Version if empty.
+	StoredAs string
 	// TTL is how long an object lives in the store after its last write; 0 is
 	// for ever.
 	TTL time.Duration
@@ -77,6 +80,11 @@ type Kind[T Object] struct {
 	// status that says nothing has "status" for the object itself and "spec" for
 	// the status (upstream: GetResetFields of its strategy).
 	Reset map[string][]string
+	// NewStatus says that an object may be created with a status.
+	NewStatus bool
+	// ShowsDeleted says that a delete answers with what is gone now (upstream:
+	// ReturnDeletedObject).
+	ShowsDeleted bool
 	// CreateOnUpdate lets an update create the object (upstream:
 	// AllowCreateOnUpdate).
 	CreateOnUpdate bool
@@ -210,13 +218,16 @@ type Info struct {
 	Deprecated    string
 	Computed      bool
 	Namespaced    bool
-	Prefix        string // "/registry/pods/"
+	Prefix        string                  // "/registry/pods/"
+	Stored        schema.GroupVersionKind // of what is in the store
 	TTL           time.Duration
 	Sealed        bool
 	Orphans       bool
 	HasGeneration bool
 	Reset         map[string][]string
-	// CreateOnUpdate and Conditional are as in Kind.
+	// These are as in Kind.
+	NewStatus      bool
+	ShowsDeleted   bool
 	CreateOnUpdate bool
 	Conditional    bool
 	Scale          *Scale[Object]
@@ -256,6 +267,9 @@ type ServedInfo struct {
 
 // Stored tells whether v is the version that is stored and in memory.
 func (v *ServedInfo) Stored() bool { return v == v.Info.Served[0] }
+
+// GR returns the group and resource that a client of this version speaks of.
+func (v *ServedInfo) GR() schema.GroupResource { return v.GVR.GroupResource() }
 
 // GR returns the group and resource, which name a kind whatever its version.
 func (i *Info) GR() schema.GroupResource { return i.GVR.GroupResource() }

@@ -14,8 +14,9 @@ import (
 // Namespaces is the kind Namespace.
 var Namespaces = Define(Kind[*corev1.Namespace]{
 	Version: "v1", Kind: "Namespace", Resource: "namespaces", Short: []string{"ns"},
-	Recheck: AsNewAndUpdate,
-	Name:    validation.NameIsDNSLabel,
+	ShowsDeleted: true,
+	Recheck:      AsNewAndUpdate,
+	Name:         validation.NameIsDNSLabel,
 	Validate: func(req Request, n, _ *corev1.Namespace) field.ErrorList {
 		return validate.Namespace(n, req.Subresource)
 	},

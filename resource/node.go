@@ -15,14 +15,15 @@ import (
 // Nodes is the kind Node.
 var Nodes = Define(Kind[*corev1.Node]{
 	Version: "v1", Kind: "Node", Resource: "nodes", Short: []string{"no"}, Prefix: "minions",
-	Recheck:  AsNewAndUpdate,
-	Warn:     warnNode,
-	Prepare:  prepareNode,
-	Validate: validateNode,
-	Default:  defaultNode,
-	Status:   func(to, from *corev1.Node) { to.Status = from.Status },
-	Attached: []Attached{{Name: "proxy", Kind: coreKind("NodeProxyOptions"), Verbs: proxyVerbs, Paths: true}},
-	Columns:  nodeColumns,
+	NewStatus: true,
+	Recheck:   AsNewAndUpdate,
+	Warn:      warnNode,
+	Prepare:   prepareNode,
+	Validate:  validateNode,
+	Default:   defaultNode,
+	Status:    func(to, from *corev1.Node) { to.Status = from.Status },
+	Attached:  []Attached{{Name: "proxy", Kind: coreKind("NodeProxyOptions"), Verbs: proxyVerbs, Paths: true}},
+	Columns:   nodeColumns,
 	Fields: map[string]func(*corev1.Node) string{
 		"spec.unschedulable": func(n *corev1.Node) string { return strconv.FormatBool(n.Spec.Unschedulable) },
 	},

@@ -14,9 +14,10 @@ import (
 // PersistentVolumes is the kind PersistentVolume.
 var PersistentVolumes = Define(Kind[*corev1.PersistentVolume]{
 	Version: "v1", Kind: "PersistentVolume", Resource: "persistentvolumes", Short: []string{"pv"},
-	Recheck: AsNew,
-	Default: defaultPersistentVolume,
-	Prepare: preparePersistentVolume,
+	ShowsDeleted: true,
+	Recheck:      AsNew,
+	Default:      defaultPersistentVolume,
+	Prepare:      preparePersistentVolume,
 	Validate: func(req Request, v, old *corev1.PersistentVolume) field.ErrorList {
 		if req.Subresource == "status" {
 			return nil

@@ -11,9 +11,10 @@ import (
 // PersistentVolumeClaims is the kind PersistentVolumeClaim.
 var PersistentVolumeClaims = Define(Kind[*corev1.PersistentVolumeClaim]{
 	Version: "v1", Kind: "PersistentVolumeClaim", Resource: "persistentvolumeclaims", Short: []string{"pvc"}, Namespaced: true,
-	Recheck: AsUpdateAndNew,
-	Default: defaultClaim,
-	Prepare: prepareClaim,
+	ShowsDeleted: true,
+	Recheck:      AsUpdateAndNew,
+	Default:      defaultClaim,
+	Prepare:      prepareClaim,
 	Validate: func(req Request, c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 		if req.Subresource == "status" {
 			return validate.PersistentVolumeClaimStatus(c)

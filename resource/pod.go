@@ -12,7 +12,8 @@ import (
 // Pods is the kind Pod.
 var Pods = Define(Kind[*corev1.Pod]{
 	Version: "v1", Kind: "Pod", Resource: "pods", Short: []string{"po"},
-	Categories: []string{"all"}, Namespaced: true,
+	ShowsDeleted: true,
+	Categories:   []string{"all"}, Namespaced: true,
 	Warn:     warnPod,
 	Validate: validatePod,
 	Default:  defaultPod,

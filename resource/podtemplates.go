@@ -12,8 +12,9 @@ import (
 // PodTemplates is the kind PodTemplate.
 var PodTemplates = Define(Kind[*corev1.PodTemplate]{
 	Version: "v1", Kind: "PodTemplate", Resource: "podtemplates", Namespaced: true,
-	Default: func(t *corev1.PodTemplate) { defaultPodSpec(&t.Template.Spec) },
-	Prepare: func(_ Request, t, _ *corev1.PodTemplate) { dropAlphaFields(&t.Template.Spec) },
+	ShowsDeleted: true,
+	Default:      func(t *corev1.PodTemplate) { defaultPodSpec(&t.Template.Spec) },
+	Prepare:      func(_ Request, t, _ *corev1.PodTemplate) { dropAlphaFields(&t.Template.Spec) },
 	Validate: func(_ Request, t, _ *corev1.PodTemplate) field.ErrorList {
 		return validate.PodTemplate(field.NewPath("template"), &t.Template)
 	},

@@ -15,6 +15,7 @@ import (
 // ResourceQuotas is the kind ResourceQuota.
 var ResourceQuotas = Define(Kind[*corev1.ResourceQuota]{
 	Version: "v1", Kind: "ResourceQuota", Resource: "resourcequotas", Short: []string{"quota"}, Namespaced: true,
+	ShowsDeleted: true,
 	Default: func(q *corev1.ResourceQuota) {
 		for _, list := range []corev1.ResourceList{q.Spec.Hard, q.Status.Hard, q.Status.Used} {
 			roundUp(list)

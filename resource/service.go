@@ -12,7 +12,8 @@ import (
 // Services is the kind Service.
 var Services = Define(Kind[*corev1.Service]{
 	Version: "v1", Kind: "Service", Resource: "services", Short: []string{"svc"},
-	Categories: []string{"all"}, Namespaced: true, Prefix: "services/specs",
+	ShowsDeleted: true,
+	Categories:   []string{"all"}, Namespaced: true, Prefix: "services/specs",
 	CreateOnUpdate: true,
 	Name:           validation.NameIsDNSLabel,
 	Warn:           warnService,

@@ -8,8 +8,9 @@ import (
 // ServiceAccounts is the kind ServiceAccount.
 var ServiceAccounts = Define(Kind[*corev1.ServiceAccount]{
 	Version: "v1", Kind: "ServiceAccount", Resource: "serviceaccounts", Short: []string{"sa"}, Namespaced: true,
-	Recheck: AsUpdateAndNew,
-	Warn:    warnServiceAccount,
+	ShowsDeleted: true,
+	Recheck:      AsUpdateAndNew,
+	Warn:         warnServiceAccount,
 	Prepare: func(_ Request, sa, _ *corev1.ServiceAccount) {
 		// Only the names of secrets mean anything here.
 		for i := range sa.Secrets {

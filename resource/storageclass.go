@@ -14,7 +14,8 @@ import (
 // StorageClasses is the kind StorageClass.
 var StorageClasses = Define(Kind[*storagev1.StorageClass]{
 	Group: storagev1.GroupName, Version: "v1", Kind: "StorageClass", Resource: "storageclasses", Short: []string{"sc"},
-	Recheck: AsNewAndUpdate,
+	ShowsDeleted: true,
+	Recheck:      AsNewAndUpdate,
 	Default: func(c *storagev1.StorageClass) {
 		setIfNil(&c.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)
 		setIfNil(&c.VolumeBindingMode, storagev1.VolumeBindingImmediate)

@@ -11,6 +11,7 @@ import (
 // StorageVersionMigrations is the kind StorageVersionMigration.
 var StorageVersionMigrations = Define(Kind[*storagemigrationv1.StorageVersionMigration]{
 	Group: "storagemigration.k8s.io", Version: "v1", Kind: "StorageVersionMigration", Resource: "storageversionmigrations",
+	StoredAs:    "v1beta1",
 	Recheck:     AsNewAndUpdate,
 	Conditional: true,
 	Prepare: func(req Request, m, old *storagemigrationv1.StorageVersionMigration) {

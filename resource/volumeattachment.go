@@ -11,8 +11,9 @@ import (
 // VolumeAttachments is the kind VolumeAttachment.
 var VolumeAttachments = Define(Kind[*storagev1.VolumeAttachment]{
 	Group: "storage.k8s.io", Version: "v1", Kind: "VolumeAttachment", Resource: "volumeattachments",
-	Recheck:     AsNew,
-	Conditional: true,
+	ShowsDeleted: true,
+	Recheck:      AsNew,
+	Conditional:  true,
 	Default: func(a *storagev1.VolumeAttachment) {
 		if inline := a.Spec.Source.InlineVolumeSpec; inline != nil {
 			defaultVolumeSpec(inline)

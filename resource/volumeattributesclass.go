@@ -10,8 +10,9 @@ import (
 // VolumeAttributesClasses is the kind VolumeAttributesClass.
 var VolumeAttributesClasses = Define(Kind[*storagev1.VolumeAttributesClass]{
 	Group: "storage.k8s.io", Version: "v1", Kind: "VolumeAttributesClass", Resource: "volumeattributesclasses",
-	Recheck: AsUpdateAndNew,
-	Short:   []string{"vac"},
+	ShowsDeleted: true,
+	Recheck:      AsUpdateAndNew,
+	Short:        []string{"vac"},
 	Validate: func(_ Request, c, old *storagev1.VolumeAttributesClass) field.ErrorList {
 		return validate.VolumeAttributesClass(c, old)
 	},

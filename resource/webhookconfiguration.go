@@ -16,6 +16,7 @@ import (
 var ValidatingWebhookConfigurations = Define(Kind[*admissionregistrationv1.ValidatingWebhookConfiguration]{
 	Group: admissionregistrationv1.GroupName, Version: "v1", Kind: "ValidatingWebhookConfiguration", Resource: "validatingwebhookconfigurations",
 	Categories: []string{"api-extensions"},
+	Recheck:    AsNew, AnyFinalizer: true,
 	Default: func(c *admissionregistrationv1.ValidatingWebhookConfiguration) {
 		for i := range c.Webhooks {
 			whole := MutatingWebhook(&c.Webhooks[i])
@@ -37,6 +38,7 @@ var ValidatingWebhookConfigurations = Define(Kind[*admissionregistrationv1.Valid
 var MutatingWebhookConfigurations = Define(Kind[*admissionregistrationv1.MutatingWebhookConfiguration]{
 	Group: admissionregistrationv1.GroupName, Version: "v1", Kind: "MutatingWebhookConfiguration", Resource: "mutatingwebhookconfigurations",
 	Categories: []string{"api-extensions"},
+	Recheck:    AsNew, AnyFinalizer: true,
 	Default: func(c *admissionregistrationv1.MutatingWebhookConfiguration) {
 		for i := range c.Webhooks {
 			defaultWebhook(&c.Webhooks[i])

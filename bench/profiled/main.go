@@ -1,12 +1,15 @@
 // Profiled is skiff that profiles itself between one SIGUSR1 and the next. The
 // first argument is the file for the profile, to which a number is added from
-// the second profile on; the rest are skiff's own arguments.
+// the second profile on; what is in memory at the end goes to the same name with
+// ".heap". The rest are skiff's own arguments.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/pprof"
 	"syscall"
 
@@ -38,8 +41,18 @@ func profile(file string) {
 		}
 		<-signals
 		pprof.StopCPUProfile()
-		if err := out.Close(); err != nil {
+		if err := errors.Join(out.Close(), heap(name+".heap")); err != nil {
 			fmt.Fprintln(os.Stderr, "profile:", err)
 		}
 	}
+}
+
+// heap writes what is in memory.
+func heap(name string) error {
+	out, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	runtime.GC() // or it tells of the last one
+	return errors.Join(pprof.WriteHeapProfile(out), out.Close())
 }

@@ -22,7 +22,7 @@ const (
 func StorageClass(c, old *storagev1.StorageClass) field.ErrorList {
 	var p problems
 	if c.Provisioner == "" {
-		p.required(field.NewPath("provisioner"), "")
+		p.declared(field.Required(field.NewPath("provisioner"), ""))
 	} else {
 		qualifiedName(&p, field.NewPath("provisioner"), strings.ToLower(c.Provisioner))
 	}
@@ -36,11 +36,11 @@ func StorageClass(c, old *storagev1.StorageClass) field.ErrorList {
 		supportedOnly(&p, field.NewPath("volumeBindingMode"), *mode, storagev1.VolumeBindingImmediate, storagev1.VolumeBindingWaitForFirstConsumer)
 	}
 	allowedTopologies(&p, field.NewPath("allowedTopologies"), c.AllowedTopologies)
-	if old != nil {
-		p.add(Immutable(field.NewPath("parameters"), c.Parameters, old.Parameters)...)
-		p.add(Immutable(field.NewPath("provisioner"), c.Provisioner, old.Provisioner)...)
-		p.add(Immutable(field.NewPath("reclaimPolicy"), c.ReclaimPolicy, old.ReclaimPolicy)...)
-		p.add(Immutable(field.NewPath("volumeBindingMode"), c.VolumeBindingMode, old.VolumeBindingMode)...)
+	if old != nil { // in the order of the type
+		p.immutable(field.NewPath("provisioner"), c.Provisioner, old.Provisioner)
+		p.immutable(field.NewPath("parameters"), c.Parameters, old.Parameters)
+		p.immutable(field.NewPath("reclaimPolicy"), c.ReclaimPolicy, old.ReclaimPolicy)
+		p.immutable(field.NewPath("volumeBindingMode"), c.VolumeBindingMode, old.VolumeBindingMode)
 	}
 	return p.list()
 }
