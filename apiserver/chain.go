@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,6 +37,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.metrics.Authorized(err == nil)
 	}
 	if err != nil {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		writeError(w, r, err)
 		return
 	}
@@ -146,8 +148,12 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	}
 	switch c.verb {
 	case "get":
+		w, end := compressed(w, r)
+		defer end()
 		return s.serveGet(w, r, c)
 	case "list":
+		w, end := compressed(w, r)
+		defer end()
 		return s.serveList(w, r, c)
 	case "watch":
 		return s.serveWatch(w, r, c)
@@ -163,6 +169,9 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	case "delete":
 		return s.serveDelete(w, r, c)
 	case "deletecollection":
+		if !slices.Contains(verbsOf(c.info), c.verb) {
+			return errMethod
+		}
 		return s.serveDeleteCollection(w, r, c)
 	}
 	return errMethod
