@@ -242,13 +242,26 @@ func (c *call) validate(verb resource.Verb, obj, old resource.Object) error {
 	if old == nil && len(errs) == 0 {
 		errs = c.info.CheckUnseen(obj)
 	}
-	if err := c.invalid(obj.GetName(), errs); err != nil {
+	if err := c.invalid(obj.GetName(), once(errs)); err != nil {
 		return err
 	}
 	if c.info.Warn != nil && c.part == nil {
 		c.warn(c.info.Warn(obj, old)...)
 	}
 	return nil
+}
+
+// once leaves out what several rules report in the same words.
+func once(errs field.ErrorList) field.ErrorList {
+	var kept field.ErrorList
+	said := map[string]bool{}
+	for _, err := range errs {
+		if text := err.Error(); !said[text] {
+			said[text] = true
+			kept = append(kept, err)
+		}
+	}
+	return kept
 }
 
 // prepareUpdate gives obj what an update may not change, and counts the
