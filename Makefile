@@ -5,7 +5,7 @@ BIN     := bin
 RUNTIME := $(BIN)/runtime
 LDFLAGS := -s -w
 
-.PHONY: all build runtime images up down test lint bench conformance differential fuzz clean
+.PHONY: all build runtime images up down test lint bench conformance differential schemas fuzz clean
 
 all: build
 
@@ -48,6 +48,10 @@ bench: build images
 # Upstream's API server beside Skiff's: where do their answers differ?
 differential:
 	@cd test/differential && $(GO) run . -seeds $(or $(SEEDS),1..20) -kind '$(KIND)' -verb '$(VERB)' -case '$(CASE)' -ignore '$(IGNORE)'
+
+# The schemas that our OpenAPI documents are made of, from upstream's.
+schemas:
+	@cd test/differential && $(GO) run . -schemas ../../apiserver/openapi/schemas.json.gz
 
 # Upstream's conformance suite: FOCUS and SKIP are regular expressions, PROCS the
 # tests at once. The first time builds for half an hour.

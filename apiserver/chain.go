@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,6 +37,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.metrics.Authorized(err == nil)
 	}
 	if err != nil {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		writeError(w, r, err)
 		return
 	}
@@ -163,6 +165,9 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	case "delete":
 		return s.serveDelete(w, r, c)
 	case "deletecollection":
+		if !slices.Contains(verbsOf(c.info), c.verb) {
+			return errMethod
+		}
 		return s.serveDeleteCollection(w, r, c)
 	}
 	return errMethod

@@ -32,13 +32,13 @@ func (s *Server) serveComponents(w http.ResponseWriter, r *http.Request, c *call
 		}
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "componentstatus"}, c.target.name)
 	case "list":
-		selected, err := c.selectionOf(r.URL.Query())
+		opts, err := c.listOptions(r.URL.Query(), false)
 		if err != nil {
 			return err
 		}
 		var entries []*view.Entry
 		for _, component := range all {
-			if e := entry(component); selected.matches(e) {
+			if e := entry(component); opts.sel.matches(e) {
 				entries = append(entries, e)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -47,7 +48,10 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 		return nil, err
 	}
 	defer result.release()
-	if v := obj.GetResourceVersion(); v != "" && v != "0" {
+	if c.dryRun && s.View().Entry(c.info, view.KeyOf(obj)) != nil {
+		return nil, s.alreadyExists(c, obj)
+	}
+	if v, err := strconv.ParseUint(obj.GetResourceVersion(), 10, 64); err == nil && v != 0 && !c.dryRun {
 		return nil, plainError("resourceVersion should not be set on objects to be created")
 	}
 	if err := s.store(c, obj, 0); err != nil {

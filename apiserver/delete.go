@@ -3,6 +3,7 @@ package apiserver
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -58,11 +59,21 @@ func (c *call) deleteOptions(r *http.Request) (*metav1.DeleteOptions, error) {
 	if err := decodeDeleteOptions(data, media, opts); err != nil {
 		return nil, err
 	}
-	q := r.URL.Query()
+	if len(data) == 0 { // upstream looks at the query only where there is no body
+		if err := readDeleteOptions(r.URL.Query(), opts); err != nil {
+			return nil, err
+		}
+	}
+	c.dryRun = len(opts.DryRun) > 0
+	return opts, c.validateDelete(opts)
+}
+
+// readDeleteOptions reads options from the query.
+func readDeleteOptions(q url.Values, opts *metav1.DeleteOptions) error {
 	if text := q.Get("gracePeriodSeconds"); text != "" {
 		seconds, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return nil, invalidParameter("gracePeriodSeconds", text, "a number of seconds")
+			return apierrors.NewBadRequest(err.Error())
 		}
 		opts.GracePeriodSeconds = &seconds
 	}
@@ -70,15 +81,12 @@ func (c *call) deleteOptions(r *http.Request) (*metav1.DeleteOptions, error) {
 		policy := metav1.DeletionPropagation(text)
 		opts.PropagationPolicy = &policy
 	}
-	if text := q.Get("orphanDependents"); text != "" && len(data) == 0 {
+	if text := q.Get("orphanDependents"); text != "" {
 		orphan := truthy(text)
 		opts.OrphanDependents = &orphan //nolint:staticcheck // old clients still send it
 	}
-	if len(data) == 0 {
-		opts.DryRun = q["dryRun"]
-	}
-	c.dryRun = len(opts.DryRun) > 0
-	return opts, c.validateDelete(opts)
+	opts.DryRun = q["dryRun"]
+	return nil
 }
 
 // decodeDeleteOptions reads options of any version: clients send them as v1, or

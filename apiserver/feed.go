@@ -20,25 +20,33 @@ const pageSize = 2000
 
 // Load fills the view from the store.
 func (s *Server) Load(ctx context.Context) error {
+	v, err := s.read(ctx, store.Range{Prefix: root, Limit: pageSize})
+	if err != nil {
+		return fmt.Errorf("load the cluster's objects: %w", err)
+	}
+	s.cache.Reset(v)
+	return nil
+}
+
+// read makes a view of what the store has in a range.
+func (s *Server) read(ctx context.Context, r store.Range) (*view.View, error) {
 	edit := (&view.View{}).Edit()
-	r := store.Range{Prefix: root, Limit: pageSize}
 	for {
 		page, err := s.deps.Store.List(ctx, r)
 		if err != nil {
-			return fmt.Errorf("load the cluster's objects: %w", err)
+			return nil, err
 		}
 		for _, e := range page.Entries {
 			u, err := s.decode(store.Event{Type: store.Put, Key: e.Key, Value: e.Value, ModRevision: e.ModRevision})
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if u.Entry != nil {
 				edit.Put(u.Entry)
 			}
 		}
 		if !page.More {
-			s.cache.Reset(edit.View(page.Revision))
-			return nil
+			return edit.View(page.Revision), nil
 		}
 		r.Revision = page.Revision
 		r.From = page.Entries[len(page.Entries)-1].Key + "\x00"

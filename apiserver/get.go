@@ -25,8 +25,8 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, c *call) error
 		return err
 	}
 	wanted := r.URL.Query().Get("resourceVersion")
-	if err := checkVersion(wanted); err != nil {
-		return plainError(err.Error()) // upstream's cache refuses it, as an error of its own
+	if err := checkVersion(wanted); err != nil && c.info.TTL == 0 {
+		return plainError(err.Error()) // as an error of the cache, which upstream has for all but short-lived objects
 	}
 	v, err := s.viewAt(c, wanted)
 	if err != nil {

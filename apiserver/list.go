@@ -1,16 +1,14 @@
 package apiserver
 
 import (
-	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"math/bits"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -53,33 +51,66 @@ func equalPairs(s labels.Selector) []string {
 	return out
 }
 
-// selectionOf reads the selectors of a request.
-func (c *call) selectionOf(q url.Values) (selection, error) {
-	s := selection{info: c.info, version: c.version, labels: labels.Everything()}
+// listOptions are the parameters of a list or watch.
+type listOptions struct {
+	sel     selection
+	limit   int           // 0: none
+	timeout time.Duration // of a watch; 0: none given
+}
+
+// listOptions reads the parameters of a list or watch, and refuses those that do
+// not go together. The order of the checks is upstream's.
+func (c *call) listOptions(q url.Values, watching bool) (listOptions, error) {
+	opts := listOptions{sel: selection{info: c.info, version: c.version, labels: labels.Everything(), name: c.target.name}}
+	s := &opts.sel
 	if c.info.Namespaced {
 		s.namespace = c.target.namespace
 	}
-	s.name = c.target.name
 	var err error
 	if text := q.Get("labelSelector"); text != "" {
 		if s.labels, err = labels.Parse(text); err != nil {
-			return s, apierrors.NewBadRequest(err.Error())
+			return opts, apierrors.NewBadRequest(err.Error())
 		}
 		s.equal = equalPairs(s.labels)
 	}
 	if text := q.Get("fieldSelector"); text != "" {
 		parsed, err := fields.ParseSelector(text)
 		if err != nil {
-			return s, apierrors.NewBadRequest(err.Error())
+			return opts, apierrors.NewBadRequest(err.Error())
 		}
-		for _, requirement := range parsed.Requirements() {
-			if c.version.Fields[requirement.Field] == nil {
-				return s, c.unknownField(requirement.Field)
-			}
-			s.fields = append(s.fields, requirement)
+		s.fields = parsed.Requirements()
+	}
+	seconds, err := integer(q, "timeoutSeconds")
+	if err != nil {
+		return opts, err
+	}
+	limit, err := integer(q, "limit")
+	if err != nil {
+		return opts, err
+	}
+	opts.timeout, opts.limit = time.Duration(max(seconds, 0))*time.Second, int(max(limit, 0)) // upstream takes a negative limit for none
+	if err := checkListOptions(q, watching); err != nil {
+		return opts, err
+	}
+	for _, requirement := range s.fields {
+		if c.version.Fields[requirement.Field] == nil {
+			return opts, c.unknownField(requirement.Field)
 		}
 	}
-	return s, nil
+	return opts, nil
+}
+
+// integer is the value of a parameter, 0 where it is not given.
+func integer(q url.Values, name string) (int64, error) {
+	text := q.Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, apierrors.NewBadRequest(err.Error())
+	}
+	return n, nil
 }
 
 // unknownField refuses a field that cannot be selected by. Kinds with no fields
@@ -159,71 +190,6 @@ func (s *selection) bucket() watchcache.Bucket {
 	return watchcache.Bucket{Namespace: s.namespace}
 }
 
-// continueToken is where the next page starts: in which revision, and at which
-// key.
-type continueToken struct {
-	Version  string `json:"v"`
-	Revision int64  `json:"rv"`
-	Start    string `json:"start"`
-}
-
-const continueVersion = "meta.k8s.io/v1"
-
-func (t continueToken) encode() string {
-	data, err := json.Marshal(t)
-	if err != nil {
-		panic(fmt.Sprintf("encode continue token: %v", err)) // three plain fields
-	}
-	return base64.RawURLEncoding.EncodeToString(data)
-}
-
-func decodeContinue(text string) (continueToken, error) {
-	var t continueToken
-	data, err := base64.RawURLEncoding.DecodeString(text)
-	if err == nil {
-		err = json.Unmarshal(data, &t)
-	}
-	if err != nil || t.Version != continueVersion || t.Start == "" {
-		return t, apierrors.NewBadRequest("continue key is not valid: take it unchanged from the answer before")
-	}
-	return t, nil
-}
-
-// maxSnapshots bounds the views that are kept for pages to come. A view costs
-// only what changed since.
-const maxSnapshots = 64
-
-// snapshots keeps views that a continue token points into.
-type snapshots struct {
-	mu    sync.Mutex
-	views []*view.View
-}
-
-func (s *snapshots) keep(v *view.View) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, have := range s.views {
-		if have.Revision() == v.Revision() {
-			return
-		}
-	}
-	if len(s.views) >= maxSnapshots {
-		s.views = append([]*view.View(nil), s.views[1:]...)
-	}
-	s.views = append(s.views, v)
-}
-
-func (s *snapshots) at(revision int64) *view.View {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, v := range s.views {
-		if v.Revision() == revision {
-			return v
-		}
-	}
-	return nil
-}
-
 // checkListOptions refuses parameters that do not go together.
 func checkListOptions(q url.Values, watching bool) error {
 	options := internalversion.ListOptions{
@@ -234,6 +200,7 @@ func checkListOptions(q url.Values, watching bool) error {
 		send := truthy(q.Get("sendInitialEvents"))
 		options.SendInitialEvents = &send
 	}
+	internalversion.SetListOptionsDefaults(&options, true)
 	if errs := validation.ValidateListOptions(&options, true); len(errs) > 0 {
 		return apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", errs)
 	}
@@ -250,22 +217,15 @@ type listPage struct {
 
 // page reads the wanted page from the view.
 func (s *Server) page(c *call, q url.Values) (listPage, error) {
-	if err := checkListOptions(q, false); err != nil {
-		return listPage{}, err
-	}
-	sel, err := c.selectionOf(q)
+	opts, err := c.listOptions(q, false)
 	if err != nil {
 		return listPage{}, err
 	}
-	limit := 0
-	if text := q.Get("limit"); text != "" {
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return listPage{}, apierrors.NewBadRequest(err.Error())
-		}
-		limit = int(max(n, 0)) // upstream takes a negative one for none
+	sel, limit := opts.sel, opts.limit
+	if q.Get("resourceVersion") == "0" && q.Get("continue") == "" && c.info.TTL == 0 {
+		limit = 0 // whoever takes what is at hand gets all of it: upstream's cache knows no pages
 	}
-	v, from, err := s.listView(c, q)
+	v, from, err := s.listView(c, q, limit)
 	if err != nil {
 		return listPage{}, err
 	}
@@ -293,58 +253,12 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 	}
 	if more > 0 {
 		s.snapshots.keep(v)
-		page.next = continueToken{continueVersion, v.Revision(), nextKey.Namespace + "\x00" + nextKey.Name}.encode()
+		page.next = sel.tokenAfter(page.entries[len(page.entries)-1].Key, v.Revision()).encode()
 		if all {
 			page.remaining = &more
 		}
 	}
 	return page, nil
-}
-
-// listView returns the view that a list reads, and the key it starts at.
-func (s *Server) listView(c *call, q url.Values) (*view.View, view.Key, error) {
-	text := q.Get("continue")
-	if text == "" {
-		v, err := s.exactView(c, q)
-		return v, view.Key{}, err
-	}
-	token, err := decodeContinue(text)
-	if err != nil {
-		return nil, view.Key{}, err
-	}
-	v := s.snapshots.at(token.Revision)
-	if v == nil {
-		return nil, view.Key{}, apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.")
-	}
-	for i := range len(token.Start) {
-		if token.Start[i] == 0 {
-			return v, view.Key{Namespace: token.Start[:i], Name: token.Start[i+1:]}, nil
-		}
-	}
-	return nil, view.Key{}, apierrors.NewBadRequest("continue key is not valid: take it unchanged from the answer before")
-}
-
-// exactView honours resourceVersion and resourceVersionMatch.
-func (s *Server) exactView(c *call, q url.Values) (*view.View, error) {
-	version, match := q.Get("resourceVersion"), q.Get("resourceVersionMatch")
-	if match != string(metav1.ResourceVersionMatchExact) {
-		return s.viewAt(c, version)
-	}
-	revision, err := parseVersion(version)
-	if err != nil {
-		return nil, err
-	}
-	v, err := s.viewAt(c, version)
-	if err != nil {
-		return nil, err
-	}
-	if v.Revision() == revision {
-		return v, nil
-	}
-	if v = s.snapshots.at(revision); v == nil {
-		return nil, apierrors.NewResourceExpired("The resourceVersion for the provided list is too old.")
-	}
-	return v, nil
 }
 
 // serveList answers with a list, written from the entries' own bytes.

@@ -42,6 +42,7 @@ func TestMetrics(t *testing.T) {
 		`apiserver_request_total{code="422",component="apiserver",dry_run="",group="authorization.k8s.io",resource="selfsubjectaccessreviews",scope="resource",subresource="",verb="POST",version="v1"} 1`,
 		`apiserver_longrunning_requests{component="apiserver",group="",resource="configmaps",scope="cluster",subresource="",verb="WATCH",version="v1"} 0`,
 		`apiserver_watch_events_total{group="",resource="configmaps",version="v1"} 1`,
+		`apiserver_admission_step_admission_duration_seconds_count{operation="DELETE",rejected="false",type="validate"} 1`,
 		`apiserver_storage_objects{resource="namespaces"} 4`,
 		`etcd_request_duration_seconds_bucket{group="",operation="create",resource="namespaces",le="+Inf"} 4`,
 		`apiserver_current_inflight_requests{request_kind="readOnly"} 0`,

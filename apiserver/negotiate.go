@@ -231,25 +231,25 @@ func (c *call) decodeBody(data []byte, media string, want schema.GroupVersionKin
 	case typeYAML:
 		converted, err := yaml.YAMLToJSON(data)
 		if err != nil {
-			return apierrors.NewBadRequest(fmt.Sprintf("the body is not YAML: %v", err))
+			return unrecognized(want, data, err)
 		}
 		if c.fieldValidation == metav1.FieldValidationIgnore {
-			return c.decodeJSON(converted, want, obj)
+			return c.decodeJSON(converted, data, want, obj)
 		}
 		var problems []error
 		if _, err := yaml.YAMLToJSONStrict(data); err != nil { // keys that are there twice
 			problems = append(problems, err)
 		}
-		return c.decodeJSON(converted, want, obj, problems...)
+		return c.decodeJSON(converted, data, want, obj, problems...)
 	case typeJSON:
-		return c.decodeJSON(data, want, obj)
+		return c.decodeJSON(data, data, want, obj)
 	}
 	return unsupportedMedia(mediaTypes...)
 }
 
-// decodeJSON reads obj from JSON. problems are those of the text that it was made
-// from.
-func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime.Object, problems ...error) error {
+// decodeJSON reads obj from JSON, made from the text of a body, whose problems
+// are those.
+func (c *call) decodeJSON(data, text []byte, want schema.GroupVersionKind, obj runtime.Object, problems ...error) error {
 	var strict []error
 	var err error
 	if c.fieldValidation == metav1.FieldValidationIgnore {
@@ -258,9 +258,9 @@ func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime
 		strict, err = kjson.UnmarshalStrict(data, obj)
 	}
 	if err != nil {
-		return unreadable(want, err)
+		return undecodable(want, data, text, err)
 	}
-	if err := takeType(obj, want); err != nil {
+	if err := takeType(obj, text, want); err != nil {
 		return err
 	}
 	problems = append(problems, strict...)
@@ -271,10 +271,6 @@ func (c *call) decodeJSON(data []byte, want schema.GroupVersionKind, obj runtime
 		c.warn(yamlWarnings(p)...)
 	}
 	return nil
-}
-
-func unreadable(want schema.GroupVersionKind, err error) error {
-	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
 }
 
 func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
@@ -290,21 +286,7 @@ func decodeProtobuf(data []byte, want schema.GroupVersionKind, obj runtime.Objec
 		return unreadable(want, err)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(unknown.APIVersion, unknown.Kind))
-	return takeType(obj, want)
-}
-
-// takeType checks the document's own kind and apiVersion, where it has them,
-// and clears them: in memory the Go type says them.
-func takeType(obj runtime.Object, want schema.GroupVersionKind) error {
-	have := obj.GetObjectKind().GroupVersionKind()
-	if have.Kind != "" && have.Kind != want.Kind {
-		return apierrors.NewBadRequest(fmt.Sprintf("the kind of the object (%s) does not match the kind of the request (%s)", have.Kind, want.Kind))
-	}
-	if gv := have.GroupVersion(); !gv.Empty() && gv != want.GroupVersion() {
-		return apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)", gv, want.GroupVersion()))
-	}
-	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
-	return nil
+	return takeType(obj, data, want)
 }
 
 // withType puts kind and apiVersion in front of the JSON of an object that has

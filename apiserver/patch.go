@@ -231,10 +231,16 @@ func (p *patch) apply(c *call, old runtime.Object, doc []byte, obj runtime.Objec
 
 // checkType refuses a patch that changed what the object is.
 func (p *patch) checkType(obj runtime.Object) error {
-	if err := takeType(obj, p.gvk); err != nil {
+	have, err := typeOf(obj)
+	if err != nil {
 		return err
 	}
-	return nil
+	said := have
+	complete(&have, p.gvk)
+	if err := unregistered(have, p.gvk); err != nil {
+		return err
+	}
+	return matchType(obj, said, p.gvk)
 }
 
 // applyStrategic merges as the tags of the object's Go type say.

@@ -145,7 +145,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	s.metrics = metrics.New(versionInfo(), s.state)
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
-		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil },
+		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil }, Observe: s.metrics.Admitted,
 	})
 	// The library has no other way to bound what copying makes of a document.
 	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)

@@ -32,6 +32,7 @@ type watcher struct {
 	call      *call
 	sel       selection
 	format    format
+	timeout   time.Duration // 0: none asked for
 	bookmarks bool
 	initial   bool // send the current objects first, then a bookmark that says so
 	w         http.ResponseWriter
@@ -58,14 +59,8 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	}
 	watcher.sent = s.metrics.Watch(c.version.GVR)
 	timeout := time.Duration(1800+rand.IntN(1800)) * time.Second // upstream's: spread, so that clients do not come back at once
-	if text := q.Get("timeoutSeconds"); text != "" {
-		seconds, err := strconv.Atoi(text)
-		if err != nil {
-			return invalidParameter("timeoutSeconds", text, "a number of seconds")
-		}
-		if seconds > 0 {
-			timeout = time.Duration(seconds) * time.Second
-		}
+	if watcher.timeout > 0 {
+		timeout = watcher.timeout
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
@@ -95,25 +90,35 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 	if f.media == typeYAML {
 		return nil, notAcceptable(streamTypes...)
 	}
-	if err := checkListOptions(q, true); err != nil {
-		return nil, err
-	}
-	sel, err := c.selectionOf(q)
+	opts, err := c.listOptions(q, true)
 	if err != nil {
 		return nil, err
 	}
 	return &watcher{
-		call: c, sel: sel, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
+		call: c, sel: opts.sel, timeout: opts.timeout, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
 		bookmarks: truthy(q.Get("allowWatchBookmarks")),
-		initial:   truthy(q.Get("sendInitialEvents")),
+		initial:   wantsInitial(q),
 		flush:     func() { _ = http.NewResponseController(w).Flush() }, // a client that is gone ends the context
 	}, nil
+}
+
+// wantsInitial tells whether the client wants to know where the initial objects
+// end: who starts from nothing and says nothing of it does too, as upstream
+// defaults it.
+func wantsInitial(q url.Values) bool {
+	if version := q.Get("resourceVersion"); !q.Has("sendInitialEvents") && q.Get("resourceVersionMatch") == "" {
+		return version == "" || version == "0"
+	}
+	return truthy(q.Get("sendInitialEvents"))
 }
 
 // watchFrom returns the revision after which changes are sent, and the view
 // whose objects are sent before them, if any.
 func (s *Server) watchFrom(c *call, q url.Values) (int64, *view.View, error) {
 	version := q.Get("resourceVersion")
+	if err := checkVersion(version); err != nil {
+		return 0, nil, plainError(err.Error()) // as for a single object
+	}
 	if truthy(q.Get("sendInitialEvents")) {
 		v, err := s.viewAt(c, version)
 		if err != nil {
@@ -222,11 +227,7 @@ func (w *watcher) addChange(change watchcache.Change) error {
 	case after:
 		return w.add(watch.Added, change.New, change.Revision)
 	case before:
-		last := change.Old
-		if change.New != nil {
-			last = change.New
-		}
-		return w.add(watch.Deleted, last, change.Revision)
+		return w.add(watch.Deleted, change.Old, change.Revision) // as it was when it still matched
 	}
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -213,9 +215,13 @@ func (c *call) checkPreconditions(p *metav1.Preconditions, obj resource.Object) 
 // than the stored one, as upstream's store words it.
 func (c *call) preconditionFailed(what, want, have string) error {
 	key := c.key()
+	stored := c.info.Key(key.Namespace, key.Name)
+	if c.dryRun { // upstream's dry run asks before the store's prefix is added
+		stored = strings.TrimPrefix(stored, strings.TrimSuffix(root, "/"))
+	}
 	return apierrors.NewConflict(c.version.GR(), key.Name, fmt.Errorf(
 		"StorageError: invalid object, Code: 4, Key: %s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: %s in precondition: %s, %s in object meta: %s",
-		c.info.Key(key.Namespace, key.Name), what, want, what, have))
+		stored, what, want, what, have))
 }
 
 // plainError is an error that upstream has no status for: it answers with the
@@ -251,17 +257,16 @@ func (c *call) validate(verb resource.Verb, obj, old resource.Object) error {
 	return nil
 }
 
-// once leaves out what several rules report in the same words.
+// once is what is wrong without what was found before: several rules look at the
+// metadata, and upstream drops what they say again.
 func once(errs field.ErrorList) field.ErrorList {
-	var kept field.ErrorList
 	said := map[string]bool{}
-	for _, err := range errs {
-		if text := err.Error(); !said[text] {
-			said[text] = true
-			kept = append(kept, err)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(errs, func(e *field.Error) bool {
+		text := e.Error()
+		again := said[text]
+		said[text] = true
+		return again
+	})
 }
 
 // prepareUpdate gives obj what an update may not change, and counts the

@@ -8,6 +8,7 @@ package admission
 import (
 	"context"
 	"slices"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -49,28 +50,39 @@ func (s *Step) matches(a *Attributes) bool {
 type Chain struct {
 	steps []Step
 	view  func() *view.View
+	// observe is told how long each step took, and with no name all together.
+	observe func(step, half, operation string, rejected bool, took time.Duration)
 }
 
 // Mutate runs the first half of every step that the request matches.
 func (c *Chain) Mutate(ctx context.Context, a *Attributes) error {
-	return c.run(ctx, a, func(s *Step) Check { return s.Mutate })
+	return c.run(ctx, a, "admit", func(s *Step) Check { return s.Mutate })
 }
 
 // Validate runs the second half of every step that the request matches.
 func (c *Chain) Validate(ctx context.Context, a *Attributes) error {
-	return c.run(ctx, a, func(s *Step) Check { return s.Validate })
+	return c.run(ctx, a, "validate", func(s *Step) Check { return s.Validate })
 }
 
-func (c *Chain) run(ctx context.Context, a *Attributes, half func(*Step) Check) error {
+func (c *Chain) run(ctx context.Context, a *Attributes, name string, half func(*Step) Check) error {
+	began := time.Now()
+	at := began
+	var refusal error
 	for i := range c.steps {
 		s := &c.steps[i]
-		if check := half(s); check != nil && s.matches(a) {
-			if err := check(ctx, c.view(), a); err != nil {
-				return err
-			}
+		check := half(s)
+		if check == nil || !s.matches(a) {
+			continue
+		}
+		refusal = check(ctx, c.view(), a)
+		now := time.Now()
+		c.observe(s.Name, name, string(a.Operation), refusal != nil, now.Sub(at))
+		if at = now; refusal != nil {
+			break
 		}
 	}
-	return nil
+	c.observe("", name, string(a.Operation), refusal != nil, at.Sub(began))
+	return refusal
 }
 
 // pure is the check of a function that needs nothing but the view.

@@ -21,6 +21,7 @@ type Metrics struct {
 	routes   memo[Route, *Requests]
 	watches  memo[schema.GroupVersionResource, prometheus.Counter]
 	stored   memo[storeCall, prometheus.Observer]
+	admitted memo[admissionCall, prometheus.Observer]
 	access   access
 	health   *prometheus.GaugeVec
 	checks   *prometheus.CounterVec
@@ -66,6 +67,7 @@ func New(build version.Info, state func() State) *Metrics {
 	events := counters("apiserver_watch_events_total", "Events that were sent to watches.", "group", "version", "resource")
 	store := histograms("etcd_request_duration_seconds", "Time that the store took for a call, in seconds.", slow, "operation", "group", "resource")
 	m.routes.make = m.requests.of
+	m.admitted.make = newAdmission(histograms)
 	m.watches.make = func(k schema.GroupVersionResource) prometheus.Counter {
 		return events.WithLabelValues(k.Group, k.Version, k.Resource)
 	}

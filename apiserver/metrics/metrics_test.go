@@ -40,6 +40,8 @@ func TestTells(t *testing.T) {
 	m.Route(pod).Dropped()
 	m.Watch(pods).Add(3)
 	m.Stored("create", pods.GroupResource(), 10*time.Millisecond)
+	m.Admitted("LimitRanger", "admit", "CREATE", true, 10*time.Millisecond)
+	m.Admitted("", "validate", "UPDATE", false, time.Millisecond)
 	m.Authenticated("jane@example.com")
 	m.Authenticated("jane")
 	m.Unauthenticated()
@@ -58,6 +60,8 @@ func TestTells(t *testing.T) {
 		`apiserver_longrunning_requests{component="apiserver",group="",resource="pods",scope="cluster",subresource="",verb="WATCH",version="v1"} 1`,
 		`apiserver_watch_events_total{group="",resource="pods",version="v1"} 3`,
 		`etcd_request_duration_seconds_bucket{group="",operation="create",resource="pods",le="0.025"} 1`,
+		`apiserver_admission_controller_admission_duration_seconds_bucket{name="LimitRanger",operation="CREATE",rejected="true",type="admit",le="0.025"} 1`,
+		`apiserver_admission_step_admission_duration_seconds_count{operation="UPDATE",rejected="false",type="validate"} 1`,
 		`apiserver_storage_objects{resource="deployments.apps"} 7`,
 		`apiserver_resource_objects{group="apps",resource="deployments"} 7`,
 		`apiserver_current_inflight_requests{request_kind="readOnly"} 2`,
@@ -91,6 +95,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 		m.Authorized(true)
 		m.Route(pod).Done(200, 1500, time.Millisecond)
 		m.Watch(pods).Inc()
+		m.Admitted("LimitRanger", "admit", "CREATE", false, time.Millisecond)
 		m.Stored("update", pods.GroupResource(), time.Millisecond)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)

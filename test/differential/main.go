@@ -36,6 +36,7 @@ type options struct {
 	ignore      *regexp.Regexp
 	causes      int
 	picked      bool   // play the hand-picked scenes
+	schemas     string // collect upstream's schemas into this file instead
 	bench       string // the folder of the module bench
 }
 
@@ -52,6 +53,7 @@ func flags() (*options, error) {
 	flag.BoolVar(&o.picked, "picked", true, "play the hand-picked scenes too")
 	flag.IntVar(&o.causes, "causes", 40, "how many causes of differences to print; 0 = all")
 	flag.IntVar(&o.workers, "workers", 4, "how many scenes to play at a time")
+	flag.StringVar(&o.schemas, "schemas", "", "write the schemas that upstream serves to this file, and do nothing else")
 	flag.Parse()
 	if o.causes == 0 {
 		o.causes = -1
@@ -103,6 +105,9 @@ func run() error {
 		return err
 	}
 	defer p.stop()
+	if o.schemas != "" {
+		return p.upstream.collect(ctx, o.schemas)
+	}
 	r, err := p.examine(ctx, o)
 	if err != nil {
 		return err

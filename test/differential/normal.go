@@ -37,6 +37,7 @@ var (
 	uidText    = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	timeText   = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| \+0000 UTC)`)
 	rvInText   = regexp.MustCompile(`((?i:resource ?version)\S*:? "?|current: |\()\d+`)
+	rvInJSON   = regexp.MustCompile(`(\\?"resourceVersion\\?":\\?")\d+`)
 	randomName = regexp.MustCompile(`kube-api-access-[a-z0-9]{5}`)
 	credential = regexp.MustCompile(`X509SHA256=[0-9a-f]{64}`)
 	serviceIP  = regexp.MustCompile(`\b10\.96\.\d+\.\d+\b`)
@@ -169,6 +170,7 @@ func (m *masker) text(text string) string {
 	})
 	text = timeText.ReplaceAllStringFunc(text, m.time)
 	text = rvInText.ReplaceAllString(text, "$1‹rv›")
+	text = rvInJSON.ReplaceAllString(text, "$1‹rv›")
 	text = credential.ReplaceAllString(text, "X509SHA256=‹hash›")
 	text = randomName.ReplaceAllString(text, "kube-api-access-‹random›")
 	text = serviceIP.ReplaceAllStringFunc(text, func(ip string) string {
