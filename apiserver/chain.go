@@ -148,8 +148,12 @@ func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) erro
 	}
 	switch c.verb {
 	case "get":
+		w, end := compressed(w, r)
+		defer end()
 		return s.serveGet(w, r, c)
 	case "list":
+		w, end := compressed(w, r)
+		defer end()
 		return s.serveList(w, r, c)
 	case "watch":
 		return s.serveWatch(w, r, c)
