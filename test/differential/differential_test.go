@@ -33,6 +33,13 @@ func TestAgreement(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.stop()
+	scenes, err := p.examine(t.Context(), &options{first: 1, workers: 4, picked: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, c := range scenes.Causes { // hand-picked scenes agree, all of them
+		t.Errorf("%s, step %s: %s", c.Scene, c.Step, text)
+	}
 	r, err := p.examine(t.Context(), &options{first: 1, last: ciSeeds, workers: 4, picked: true})
 	if err != nil {
 		t.Fatal(err)
