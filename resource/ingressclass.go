@@ -10,6 +10,7 @@ import (
 // IngressClasses is the kind IngressClass.
 var IngressClasses = Define(Kind[*networkingv1.IngressClass]{
 	Group: "networking.k8s.io", Version: "v1", Kind: "IngressClass", Resource: "ingressclasses",
+	Recheck: AsUpdateAndNew,
 	Default: func(c *networkingv1.IngressClass) {
 		if c.Spec.Parameters != nil {
 			setIfNil(&c.Spec.Parameters.Scope, networkingv1.IngressClassParametersReferenceScopeCluster)

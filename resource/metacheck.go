@@ -11,8 +11,8 @@ import (
 )
 
 // Recheck says how the rules of one kind look at the metadata of an update, after
-// the rules for all kinds. Upstream reports what both find twice, and kinds
-// differ in which of their rules run.
+// the rules for all kinds: those for a new object know more of names and
+// finalizers.
 type Recheck int
 
 // How metadata is looked at again.
