@@ -37,6 +37,11 @@ func defaultDaemonSet(d *appsv1.DaemonSet) {
 		setIfNil(&u.RollingUpdate.MaxSurge, intstr.FromInt32(0))
 	}
 	setIfNil(&d.Spec.RevisionHistoryLimit, 10)
+	// Upstream's internal type always has the number, so whoever writes a
+	// DaemonSet owns the annotation.
+	if _, ok := d.Annotations[appsv1.DeprecatedTemplateGeneration]; !ok {
+		metav1.SetMetaDataAnnotation(&d.ObjectMeta, appsv1.DeprecatedTemplateGeneration, "0")
+	}
 	defaultPodSpec(&d.Spec.Template.Spec)
 }
 
