@@ -24,6 +24,7 @@ func TestStopFinishesRequests(t *testing.T) {
 	config := DefaultConfig("stops")
 	config.DataDir, config.Listen, config.Node = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0", false
 	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	ended := make(chan error, 1)
 	ready := make(chan string, 1)
 	log := slog.New(slog.NewTextHandler(readiness{ready}, nil))
