@@ -185,7 +185,7 @@ func TestRunRefusesAndTriesAgain(t *testing.T) {
 		m.set(newPod("p", "1"))
 		synctest.Wait()
 		c := m.condition("p")
-		if c.Status != "False" || c.Reason != "Unschedulable" || c.Message != "0/1 nodes are available: 1 Insufficient cpu." || c.ObservedGeneration != 1 {
+		if c.Status != "False" || c.Reason != "Unschedulable" || c.Message != "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod." || c.ObservedGeneration != 1 {
 			t.Errorf("condition %+v", c)
 		}
 		last := (*events)[len(*events)-1]
@@ -193,7 +193,7 @@ func TestRunRefusesAndTriesAgain(t *testing.T) {
 			t.Errorf("event %+v", last)
 		}
 		ops := m.ops
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute) // tried again meanwhile, to the same end
 		m.set(newNode("n1", "2")) // a heartbeat
 		synctest.Wait()
 		if m.ops != ops {
