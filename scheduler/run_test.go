@@ -54,6 +54,11 @@ func (m *memory) Do(_ context.Context, op client.Op) (resource.Object, error) {
 		return nil, apierrors.NewNotFound(op.Kind.GR(), op.Name)
 	}
 	pod := old.DeepCopy()
+	if op.Verb == resource.Delete {
+		m.revision++
+		m.cache.Apply([]watchcache.Update{{Info: resource.Pods.Info, Key: view.KeyOf(pod), Revision: m.revision}}, m.revision)
+		return pod, nil
+	}
 	switch op.Subresource {
 	case "binding":
 		b := op.Object.(*corev1.Binding)
@@ -194,7 +199,7 @@ func TestRunRefusesAndTriesAgain(t *testing.T) {
 		}
 		ops := m.ops
 		time.Sleep(time.Hour + time.Minute) // tried again meanwhile, to the same end
-		m.set(newNode("n1", "2")) // a heartbeat
+		m.set(newNode("n1", "2"))           // a heartbeat
 		synctest.Wait()
 		if m.ops != ops {
 			t.Errorf("%d writes while nothing happened", m.ops-ops)
