@@ -287,8 +287,12 @@ func (l *loop) unbound(it *Item, err error, gone bool) {
 }
 
 func (l *loop) note(pod *corev1.Pod, warning bool, reason, message string) {
+	action := "Scheduling"
+	if !warning {
+		action = "Binding"
+	}
 	l.deps.Events.Record(event.Note{
-		About: pod, Kind: resource.Pods.Info, Warning: warning, Reason: reason, Message: message,
+		About: pod, Kind: resource.Pods.Info, Warning: warning, Reason: reason, Message: message, Action: action,
 	})
 }
 
