@@ -207,7 +207,7 @@ func TestNodeAffinityRestricts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			check := NodeAffinity(nil).For(snapshot.NewPod(pod("p", tt.pod)), snapshot.New())
 			if !slices.Equal(check.Only, tt.only) || !slices.Equal(textsOf(check.Never), tt.never) {
-				t.Errorf("only %q never %q, want %q %q", check.Only, check.Never, tt.only, tt.never)
+				t.Errorf("only %q never %v, want %q %q", check.Only, check.Never, tt.only, tt.never)
 			}
 		})
 	}
