@@ -45,9 +45,10 @@ lint:
 bench: build images
 	@cd bench && $(GO) run . $(if $(PEERS),-peers)
 
-# Upstream's API server beside Skiff's: where do their answers differ?
+# Upstream's API server beside Skiff's: where do their answers differ? STORIES=1
+# compares the controllers and schedulers.
 differential:
-	@cd test/differential && $(GO) run . -seeds $(or $(SEEDS),1..20) -kind '$(KIND)' -verb '$(VERB)' -case '$(CASE)' -ignore '$(IGNORE)'
+	@cd test/differential && $(GO) run . -seeds $(or $(SEEDS),1..20) -kind '$(KIND)' -verb '$(VERB)' -case '$(CASE)' -ignore '$(IGNORE)' $(if $(STORIES),-stories)
 
 # The schemas that our OpenAPI documents are made of, from upstream's.
 schemas:

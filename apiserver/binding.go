@@ -90,7 +90,7 @@ func bindable(pod *corev1.Pod) error {
 
 func setScheduled(pod *corev1.Pod, now metav1.Time) {
 	setPodCondition(pod, corev1.PodCondition{
-		Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: now, ObservedGeneration: pod.Generation,
+		Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: now,
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/metrics"
 	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/store"
 )
 
 // call is one request on its way through a verb, whichever transport brought
@@ -46,6 +47,7 @@ type call struct {
 	fieldValidation string // Strict, Warn or Ignore
 	validationAsked string // as the request says it, if it does
 	cause           string
+	while           store.Guard // what the writes depend on, beside their object
 	warnings        []string
 	// mayCreate lets a mutation make the object; created says that it has.
 	mayCreate, created bool

@@ -13,16 +13,24 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/watchcache"
 )
 
 // Local returns a client in this process. Its changes take the same way as
 // those that come by HTTP, but for the encoding.
-func (s *Server) Local(user authn.User) client.Client { return &local{s, user} }
+func (s *Server) Local(user authn.User) client.Client { return &local{server: s, user: user} }
+
+// LocalWhile is Local for a user who may write only while a key of the store
+// lives: a leader's lease.
+func (s *Server) LocalWhile(user authn.User, while store.Guard) client.Client {
+	return &local{server: s, user: user, while: while}
+}
 
 type local struct {
 	server *Server
 	user   authn.User
+	while  store.Guard
 }
 
 // Cache implements client.Client with the server's own cache.
@@ -32,7 +40,7 @@ func (l *local) Cache() *watchcache.Cache { return l.server.cache }
 func (l *local) Do(ctx context.Context, op client.Op) (resource.Object, error) {
 	s := l.server
 	c := &call{
-		ctx: ctx, user: l.user, verb: string(op.Verb), info: op.Kind, version: op.Kind.Served[0], now: s.deps.Now(), cause: op.Cause,
+		ctx: ctx, user: l.user, verb: string(op.Verb), info: op.Kind, version: op.Kind.Served[0], now: s.deps.Now(), cause: op.Cause, while: l.while,
 		fieldValidation: metav1.FieldValidationIgnore, fieldManager: componentManager(l.user.Name),
 		target: target{gvr: op.Kind.GVR, namespace: op.Namespace, name: op.Name, subresource: op.Subresource},
 	}

@@ -44,7 +44,7 @@ func (s *Server) store(c *call, obj resource.Object, expect int64) error {
 	if expect == 0 {
 		operation = "create"
 	}
-	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, Value: data, If: expect, TTL: c.info.TTL})
+	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, Value: data, If: expect, TTL: c.info.TTL, While: c.while})
 	s.metrics.Stored(operation, c.info.GR(), time.Since(began))
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (s *Server) remove(c *call, e *view.Entry) error {
 	}
 	key := c.info.Key(e.Key.Namespace, e.Key.Name)
 	began := time.Now()
-	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, If: e.Revision})
+	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, If: e.Revision, While: c.while})
 	s.metrics.Stored("delete", c.info.GR(), time.Since(began))
 	if err != nil {
 		return err
@@ -75,6 +75,8 @@ func (s *Server) remove(c *call, e *view.Entry) error {
 // storeError turns a store's error into the API's.
 func (s *Server) storeError(c *call, err error) error {
 	switch {
+	case errors.Is(err, store.ErrFenced):
+		return apierrors.NewServiceUnavailable("this server leads no more: another acts in its place")
 	case errors.Is(err, store.ErrUncertain):
 		return apierrors.NewTimeoutError("the store did not answer in time: the write may or may not have happened, read the object to find out", 1)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

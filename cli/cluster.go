@@ -64,6 +64,7 @@ func (s *selection) config() (config cluster.Config, exists bool, err error) {
 type settings struct {
 	listen, nodeName, nodeListen, serviceCIDR, podCIDR, domain string
 	noNode                                                     bool
+	etcd                                                       cluster.EtcdConfig
 }
 
 func (s *settings) flags(cmd *cobra.Command) {
@@ -74,6 +75,10 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.serviceCIDR, "service-cidr", "", "range of service addresses (default 10.96.0.0/16)")
 	f.StringVar(&s.podCIDR, "pod-cidr", "", "range of this node's pod addresses (default 10.244.0.0/24)")
 	f.StringVar(&s.domain, "cluster-domain", "", "DNS domain of the cluster (default cluster.local)")
+	f.StringSliceVar(&s.etcd.Servers, "etcd-servers", nil, "URLs of an etcd to use in place of the built-in one")
+	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "authority of that etcd's certificates")
+	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "certificate to show to that etcd")
+	f.StringVar(&s.etcd.KeyFile, "etcd-keyfile", "", "key of that certificate")
 	f.BoolVar(&s.noNode, "no-node", false, "run the control plane alone")
 }
 
@@ -102,6 +107,9 @@ func (s *settings) apply(c *cluster.Config) error {
 	}
 	if s.noNode {
 		c.Node = false
+	}
+	if len(s.etcd.Servers) > 0 || s.etcd.CAFile != "" || s.etcd.CertFile != "" || s.etcd.KeyFile != "" {
+		c.Etcd = s.etcd
 	}
 	c.Runtime = cluster.RuntimeDir()
 	return nil

@@ -27,25 +27,28 @@ const (
 
 // start runs a part until the process ends.
 func (c *components) start(name string, run func(context.Context) error) {
-	c.wg.Go(func() {
-		wait := restartFirst
-		for c.ctx.Err() == nil {
-			began := time.Now()
-			err := protect(c.ctx, run)
-			if c.ctx.Err() != nil {
-				return
-			}
-			if time.Since(began) > steady {
-				wait = restartFirst
-			}
-			c.log.Error("a component ended; starting it anew", "component", name, "err", err, "in", wait)
-			select {
-			case <-c.ctx.Done():
-			case <-time.After(wait):
-			}
-			wait = min(2*wait, restartMost)
+	c.wg.Go(func() { c.run(c.ctx, name, run) })
+}
+
+// run runs a part until ctx ends.
+func (c *components) run(ctx context.Context, name string, part func(context.Context) error) {
+	wait := restartFirst
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := protect(ctx, part)
+		if ctx.Err() != nil {
+			return
 		}
-	})
+		if time.Since(began) > steady {
+			wait = restartFirst
+		}
+		c.log.Error("a component ended; starting it anew", "component", name, "err", err, "in", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, restartMost)
+	}
 }
 
 // protect turns a panic into an error with its stack.

@@ -33,6 +33,9 @@ type Config struct {
 	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
 	PodCIDR     netip.Prefix `json:"podCIDR"`
 	Domain      string       `json:"domain"`
+	// Etcd is where the store is, if not in this process: several servers then
+	// share it.
+	Etcd EtcdConfig `json:"etcd,omitzero"`
 	// Runtime is the directory of containerd, runc and Skiff's small helpers.
 	Runtime string `json:"runtime,omitempty"`
 }
@@ -87,6 +90,7 @@ func (c *Config) Validate() error {
 	if c.ServiceCIDR.Bits() < 8 || c.ServiceCIDR.Bits() > c.ServiceCIDR.Addr().BitLen()-4 {
 		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
 	}
+	errs = append(errs, c.Etcd.validate())
 	if !c.Node {
 		return errors.Join(errs...)
 	}

@@ -55,6 +55,9 @@ func controllerUser(name string) authn.User {
 	return authn.ServiceAccount(metav1.NamespaceSystem, name+"-controller", "")
 }
 
+// elector is who takes part in elections.
+func elector() authn.User { return controllerUser("election") }
+
 // permitComponents lets the controllers and the scheduler do what they declare.
 // Most of it upstream's roles give already; what they do not is in a role of
 // Skiff's own, so that upstream's stay as everyone knows them.
@@ -69,6 +72,9 @@ func permitComponents(d *authz.Defaults, all []controller.Controller) {
 		}
 		d.AddClusterRole("skiff:controller:"+c.Name, need, authz.UserSubject(user))
 	}
+	d.AddClusterRole("skiff:election", []rbacv1.PolicyRule{{
+		APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create", "update", "delete"},
+	}}, authz.UserSubject(elector().Name))
 	d.AddClusterRole("skiff:node", nodeRules(), authz.GroupSubject(authn.Nodes))
 }
 
@@ -81,6 +87,9 @@ func nodeRules() []rbacv1.PolicyRule {
 		{APIGroups: []string{"discovery.k8s.io"}, Verbs: reading, Resources: []string{"endpointslices"}},
 	}
 }
+
+// controllerManager is who the controllers read as, as upstream's.
+const controllerManager = "system:kube-controller-manager"
 
 // schedulerName is the scheduler's user, as upstream's.
 const schedulerName = "system:kube-scheduler"

@@ -41,6 +41,9 @@ func (p Paths) PKI() string { return filepath.Join(p.Data, "pki") }
 // EncryptionConfiguration. A backup of the store is worthless without them.
 func (p Paths) EncryptionKeys() string { return filepath.Join(p.PKI(), "encryption.yaml") }
 
+// ServerID tells this server from others on the same store.
+func (p Paths) ServerID() string { return filepath.Join(p.Data, "server-id") }
+
 // Kubeconfig is the administrator's.
 func (p Paths) Kubeconfig() string { return filepath.Join(p.Data, "admin.kubeconfig") }
 

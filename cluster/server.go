@@ -18,7 +18,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	"github.com/skiff-sh/skiff/apiserver"
@@ -27,10 +26,8 @@ import (
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
-	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
-	"github.com/skiff-sh/skiff/scheduler"
 	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/store/etcd"
 )
@@ -86,7 +83,8 @@ func runServer(ctx context.Context, config Config, alone bool, log *slog.Logger)
 
 // ours are the entries of a data directory that there can be before its
 // settings are.
-var ours = []string{"lock", "supervise.pid", "supervise.pid.state", "server.log"}
+// A further server of a cluster begins with a copy of the first one's pki.
+var ours = []string{"lock", "supervise.pid", "supervise.pid.state", "server.log", "pki"}
 
 // claimDir makes a data directory, and refuses one with something in it that is
 // no cluster's: "skiff down --purge" would remove that.
@@ -141,7 +139,7 @@ func (s *server) run(ctx context.Context) error {
 	var st *etcd.Store
 	go func() {
 		var err error
-		st, err = etcd.Embed(etcd.Config{Dir: s.config.Paths().Etcd()})
+		st, err = openStore(ctx, &s.config)
 		opened <- err
 	}()
 	var err error
@@ -183,8 +181,9 @@ func (s *server) run(ctx context.Context) error {
 	s.api.SetReady()
 	s.log.Info("the API server is ready", "address", s.listener.Addr().String())
 	if !s.alone {
-		s.startControllers(parts, all)
-		parts.start("scheduler", s.runScheduler)
+		if err := s.startLeading(parts, all); err != nil {
+			return err
+		}
 	}
 	parts.start("trim", trimAfterStart)
 	if role != nil {
@@ -223,25 +222,6 @@ func dnsService(address netip.Addr) *corev1.Service {
 	}
 }
 
-func (s *server) startControllers(parts *components, all []controller.Controller) {
-	parts.start("controllers", func(ctx context.Context) error {
-		return controller.Run(ctx, s.local(authn.User{Name: "system:kube-controller-manager"}), all, controller.Deps{
-			Log:  s.log.With("component", "controllers"),
-			Seed: uint64(time.Now().UnixNano()),
-			As:   func(name string) client.Client { return s.local(controllerUser(name)) },
-			Host: s.config.NodeName,
-		})
-	})
-}
-
-func (s *server) runScheduler(ctx context.Context) error {
-	c := s.local(authn.User{Name: schedulerName})
-	return scheduler.Run(ctx, c, scheduler.Deps{
-		Log: s.log.With("component", "scheduler"), Now: time.Now,
-		Events: event.NewRecorder(c, "default-scheduler", s.config.NodeName, s.log, clock.RealClock{}),
-	})
-}
-
 // prepareNode starts the container engine while the API server comes up; nil
 // for a control plane alone.
 func (s *server) prepareNode(ctx context.Context) *nodeRole {
@@ -255,10 +235,14 @@ func (s *server) prepareNode(ctx context.Context) *nodeRole {
 
 // local is a client in this process with a user's permissions.
 func (s *server) local(user authn.User) client.Client {
+	return s.api.Local(authenticated(user))
+}
+
+func authenticated(user authn.User) authn.User {
 	if !user.In(authn.Authenticated) {
 		user.Groups = append(user.Groups, authn.Authenticated)
 	}
-	return s.api.Local(user)
+	return user
 }
 
 func (s *server) port() int32 { return int32(s.listener.Addr().(*net.TCPAddr).Port) }

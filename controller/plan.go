@@ -19,6 +19,9 @@ import (
 // lists.
 type Controller struct {
 	Name string // "replicaset"; the user is system:serviceaccount:kube-system:<Name>-controller
+	// EventSource is the component that events name, where upstream's is another
+	// than <Name>-controller.
+	EventSource string
 	// For is the kind whose keys are reconciled. Where it is nil the keys are the
 	// controller's own: those that the Keys of its Reads name, which then are also
 	// asked about every object at the start.

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -125,7 +126,7 @@ func (r *runner) add(ctl Controller, c client.Client) {
 	if notes := r.deps.Notes; notes != nil {
 		w.record, w.wait = func(n event.Note) { notes(ctl.Name, n) }, func() {}
 	} else {
-		recorder := event.NewRecorder(w.client, ctl.Name+"-controller", r.deps.Host, r.deps.Log, r.deps.Clock)
+		recorder := event.NewRecorder(w.client, cmp.Or(ctl.EventSource, ctl.Name+"-controller"), r.deps.Host, r.deps.Log, r.deps.Clock)
 		w.record, w.wait = recorder.Record, recorder.Wait
 	}
 	r.workers = append(r.workers, w)

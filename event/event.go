@@ -15,6 +15,10 @@ type Note struct {
 	Warning bool
 	Reason  string // CamelCase
 	Message string
+	// Action, where not empty, is what was done or tried ("Binding"). The event
+	// then has the form of events.k8s.io/v1, as upstream's newer components write
+	// it: repeated ones are a series that keeps the first message.
+	Action string
 }
 
 func (n Note) kind() string {

@@ -53,6 +53,33 @@ func TestRepeatedNotesAreCounted(t *testing.T) {
 	})
 }
 
+// Notes with an action have the form of events.k8s.io: equal in all but their
+// message they are a series, which keeps the first one's.
+func TestActionsMakeSeries(t *testing.T) {
+	c := clienttest.New()
+	r := event.NewRecorder(c, "tester", "host-1", nil, nil)
+	for i := range 30 {
+		n := note("FailedScheduling", fmt.Sprint("no place ", i))
+		n.Warning, n.Action = true, "Scheduling"
+		r.Record(n)
+	}
+	r.Wait()
+	list := events(c)
+	if len(list) != 1 {
+		t.Fatalf("%d events, want 1", len(list))
+	}
+	ev := list[0]
+	if ev.Series == nil || ev.Series.Count != 25 || ev.Message != "no place 0" {
+		t.Errorf("series %+v of %q, want the 25 that a flood may have, and the first message", ev.Series, ev.Message)
+	}
+	if ev.Action != "Scheduling" || ev.ReportingController != "tester" || ev.ReportingInstance != "tester-host-1" || ev.EventTime.IsZero() {
+		t.Errorf("event %+v", ev)
+	}
+	if ev.Source != (corev1.EventSource{}) || ev.Count != 0 || !ev.FirstTimestamp.IsZero() || !ev.LastTimestamp.IsZero() {
+		t.Errorf("event has fields of the older form: %+v", ev)
+	}
+}
+
 // An event that has left the store while it is remembered is made anew.
 func TestForgottenEventsBeginAgain(t *testing.T) {
 	c := clienttest.New()

@@ -113,10 +113,8 @@ func (r *Recorder) one(n timed) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if ev.Count > 1 {
-		_, err := r.client.Do(ctx, client.MergePatch(resource.Events, ev.Namespace, ev.Name, "", map[string]any{
-			"count": ev.Count, "lastTimestamp": ev.LastTimestamp, "message": ev.Message,
-		}))
+	if patch, again := repeats(ev); again {
+		_, err := r.client.Do(ctx, client.MergePatch(resource.Events, ev.Namespace, ev.Name, "", patch))
 		if !apierrors.IsNotFound(err) {
 			return wrap("patch event", ev, err)
 		}

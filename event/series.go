@@ -70,30 +70,59 @@ func newHistory(source corev1.EventSource) *history {
 	return &history{source: source, budgets: lru.New(remembered), topics: lru.New(remembered), lines: lru.New(remembered)}
 }
 
-// next returns the event to write for a note. Count above 1 says that it is in
-// the cluster already, under its name. Nil: the note is one too many.
+// next returns the event to write for a note; see repeats for one that is in the
+// cluster already, under its name. Nil: the note is one too many.
 func (h *history) next(n Note, now time.Time) *corev1.Event {
 	s := subjectOf(n)
 	if !h.afford(s, now) {
 		return nil
 	}
-	ln := line{topic{s, n.kind(), n.Reason}, n.Message}
-	message := n.Message
-	if h.many(ln, now) {
-		message = combined + n.Message
+	ln := lineOf(s, n)
+	ev := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: namespaceOf(s)},
+		InvolvedObject: s.reference(),
+		Reason:         n.Reason, Message: n.Message, Type: n.kind(),
+		ReportingController: h.source.Component, ReportingInstance: h.source.Host,
+	}
+	ev.InvolvedObject.ResourceVersion = n.About.GetResourceVersion()
+	if n.Action == "" && h.many(ln, now) {
+		ev.Message = combined + n.Message
+		ev.ReportingController, ev.ReportingInstance = "", ""
 		ln.message = combined // all of them are one event
 	}
 	w := h.entry(ln, now)
 	w.count++
-	about := s.reference()
-	about.ResourceVersion = n.About.GetResourceVersion()
-	return &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Name: w.name, Namespace: namespaceOf(s)},
-		InvolvedObject: about,
-		Reason:         n.Reason, Message: message, Type: n.kind(),
-		Source: h.source, ReportingController: h.source.Component, ReportingInstance: h.source.Host,
-		FirstTimestamp: w.first, LastTimestamp: metav1.NewTime(now), Count: w.count,
+	ev.Name = w.name
+	if n.Action == "" {
+		ev.Source, ev.FirstTimestamp, ev.LastTimestamp, ev.Count = h.source, w.first, metav1.NewTime(now), w.count
+		return ev
 	}
+	ev.EventTime, ev.Action = metav1.NewMicroTime(now), n.Action
+	ev.ReportingInstance = h.source.Component + "-" + h.source.Host
+	if w.count > 1 {
+		ev.Series = &corev1.EventSeries{Count: w.count, LastObservedTime: metav1.NewMicroTime(now)}
+	}
+	return ev
+}
+
+func lineOf(s subject, n Note) line {
+	ln := line{topic{s, n.kind(), n.Reason}, n.Message}
+	if n.Action != "" {
+		ln.message = "\x00" + n.Action
+	}
+	return ln
+}
+
+// repeats says that an event tells of one that was written before, and how that
+// one is changed.
+func repeats(ev *corev1.Event) (patch map[string]any, repeats bool) {
+	switch {
+	case ev.Series != nil:
+		return map[string]any{"series": ev.Series}, true
+	case ev.Count > 1:
+		return map[string]any{"count": ev.Count, "lastTimestamp": ev.LastTimestamp, "message": ev.Message}, true
+	}
+	return nil, false
 }
 
 func (h *history) entry(ln line, now time.Time) *written {
@@ -107,7 +136,7 @@ func (h *history) entry(ln line, now time.Time) *written {
 
 // forget makes the next note like ev a new event: ev is gone from the cluster.
 func (h *history) forget(n Note) {
-	ln := line{topic{subjectOf(n), n.kind(), n.Reason}, n.Message}
+	ln := lineOf(subjectOf(n), n)
 	h.lines.Remove(ln)
 	ln.message = combined
 	h.lines.Remove(ln)

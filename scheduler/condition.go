@@ -36,21 +36,29 @@ func unscheduled(pod *corev1.Pod, reason, message string, now time.Time) (corev1
 	return next, true
 }
 
-// conditionOp returns the write of one condition. It is a strategic merge patch,
-// which leaves the other conditions to those who write them, and holds only for
-// this incarnation of the pod.
-func conditionOp(pod *corev1.Pod, c corev1.PodCondition) client.Op {
-	data, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": pod.UID},
-		"status":   map[string]any{"conditions": []corev1.PodCondition{c}},
-	})
+// conditionOp returns the write of one condition, and of the node that the pod
+// is promised. It is a strategic merge patch, which leaves the other conditions
+// to those who write them, and holds only for this incarnation of the pod.
+func conditionOp(pod *corev1.Pod, c corev1.PodCondition, node string) client.Op {
+	status := map[string]any{"conditions": []corev1.PodCondition{c}}
+	if node != pod.Status.NominatedNodeName {
+		status["nominatedNodeName"] = node
+		if node == "" {
+			status["nominatedNodeName"] = nil
+		}
+	}
+	return statusOp(pod, status, "not scheduled: "+c.Reason)
+}
+
+func statusOp(pod *corev1.Pod, status map[string]any, cause string) client.Op {
+	data, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status})
 	if err != nil {
-		panic(fmt.Sprintf("marshal condition of pod %s/%s: %v", pod.Namespace, pod.Name, err)) // plain data
+		panic(fmt.Sprintf("marshal status of pod %s/%s: %v", pod.Namespace, pod.Name, err)) // plain data
 	}
 	return client.Op{
 		Verb: resource.Patch, Kind: resource.Pods.Info, Subresource: "status",
 		Namespace: pod.Namespace, Name: pod.Name,
 		Patch: data, PatchType: types.StrategicMergePatchType,
-		Cause: "not scheduled: " + c.Reason,
+		Cause: cause,
 	}
 }

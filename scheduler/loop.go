@@ -26,10 +26,11 @@ type loop struct {
 	deps   Deps
 	ctx    context.Context
 
-	core  *Core
-	snap  *snapshot.Snapshot
-	queue *Queue
-	rnd   *rand.Rand
+	profiles map[string]*profile // by spec.schedulerName
+	snap     *snapshot.Snapshot
+	queue    *Queue
+	rnd      *rand.Rand
+	volumes  map[view.Key]*volumes // of pods that wait for theirs
 
 	running int
 	backlog []task
@@ -50,11 +51,12 @@ func (l *loop) reset(v *view.View) {
 	now := l.deps.Now()
 	old := l.snap
 	l.snap = snapshot.New()
-	for n := range view.List(v, resource.Nodes, "") {
-		l.snap.SetNode(n)
-	}
-	for ns := range view.List(v, resource.Namespaces, "") {
-		l.snap.SetNamespace(ns.Name, ns.Labels)
+	for _, kind := range kinds() {
+		if kind != resource.Pods.Info {
+			for e := range v.Entries(kind, "", view.Key{}) {
+				l.follow(e.Object, touched{})
+			}
+		}
 	}
 	for it := range l.queue.All() {
 		pod, ok := view.Get(v, resource.Pods, it.Pod.Key.Namespace, it.Pod.Key.Name)
@@ -72,7 +74,7 @@ func (l *loop) reset(v *view.View) {
 	l.queue.Wake(^snapshot.Event(0), now, nil)
 }
 
-// apply takes over changes of nodes, pods and namespaces.
+// apply takes over changes.
 func (l *loop) apply(changes []watchcache.Change) {
 	now := l.deps.Now()
 	nodes := touched{}
@@ -84,28 +86,20 @@ func (l *loop) apply(changes []watchcache.Change) {
 		if c.New != nil {
 			obj = c.New.Object
 		}
-		switch c.Entry().Object.(type) {
-		case *corev1.Namespace:
-			if obj == nil {
-				l.snap.RemoveNamespace(old.GetName())
-				continue
-			}
-			l.snap.SetNamespace(obj.GetName(), obj.GetLabels())
-		case *corev1.Node:
-			if obj == nil {
-				l.snap.RemoveNode(old.GetName())
-				continue
-			}
-			nodes.add(obj.GetName(), l.snap.SetNode(obj.(*corev1.Node)))
-		case *corev1.Pod:
+		pod, isPod := c.Entry().Object.(*corev1.Pod)
+		switch {
+		case isPod && obj == nil:
+			l.forget(view.KeyOf(pod), nodes)
+		case isPod:
 			before, _ := old.(*corev1.Pod)
-			if obj == nil {
-				l.forget(view.KeyOf(old), nodes)
-				continue
-			}
-			l.observe(before, obj.(*corev1.Pod), nodes, now)
+			l.observe(before, pod, nodes, now)
+		case obj == nil:
+			l.unfollow(old, nodes)
+		default:
+			l.follow(obj, nodes)
 		}
 	}
+	l.settleVolumes(now)
 	l.wake(nodes, now)
 }
 
@@ -118,24 +112,46 @@ func (l *loop) observe(old, pod *corev1.Pod, nodes touched, now time.Time) {
 	case pod.Spec.NodeName != "":
 		l.queue.Remove(key)
 		nodes.add(pod.Spec.NodeName, l.snap.SetPod(pod))
-	case pod.DeletionTimestamp != nil || !ours(pod):
+	case pod.DeletionTimestamp != nil || l.profile(pod) == nil:
 		l.forget(key, nodes)
 	default:
 		changed := old == nil || old.Generation != pod.Generation || !maps.Equal(old.Labels, pod.Labels)
-		l.queue.Put(snapshot.NewPod(pod), changed, now)
+		p := snapshot.NewPod(pod)
+		l.queue.Put(p, changed, now)
+		l.promised(old, p)
 		if len(pod.Spec.SchedulingGates) > 0 {
 			l.condition(pod, corev1.PodReasonSchedulingGated, "Scheduling is blocked due to non-empty scheduling gates", now)
 		}
 	}
 }
 
-func ours(pod *corev1.Pod) bool {
-	return pod.Spec.SchedulerName == corev1.DefaultSchedulerName || pod.Spec.SchedulerName == ""
+// profile returns what places the pod, nil if it is not for this scheduler.
+func (l *loop) profile(pod *corev1.Pod) *profile {
+	name := pod.Spec.SchedulerName
+	if name == "" {
+		name = corev1.DefaultSchedulerName
+	}
+	return l.profiles[name]
+}
+
+// promised takes over what the pod says of the node that it is to get. One that
+// says nothing may be about to.
+func (l *loop) promised(old *corev1.Pod, p *snapshot.Pod) {
+	switch node := p.Object.Status.NominatedNodeName; {
+	case node != "":
+		l.snap.Nominate(p, node)
+	case old != nil && old.Status.NominatedNodeName != "":
+		l.snap.Denominate(p.Key)
+	}
 }
 
 // forget takes a pod out of everything.
 func (l *loop) forget(key view.Key, nodes touched) {
 	l.queue.Remove(key)
+	l.release(key)
+	if node := l.snap.Denominate(key); node != "" {
+		nodes.add(node, snapshot.PodFreed)
+	}
 	if node := l.snap.RemovePod(key); node != "" {
 		nodes.add(node, snapshot.PodFreed)
 	}
@@ -149,6 +165,9 @@ func (l *loop) wake(nodes touched, now time.Time) {
 	var there []*snapshot.Node
 	for name, event := range nodes {
 		all |= event
+		if name == everywhere {
+			continue
+		}
 		if n := l.snap.Node(name); n != nil {
 			there = append(there, n)
 		}
@@ -157,7 +176,10 @@ func (l *loop) wake(nodes touched, now time.Time) {
 		return
 	}
 	l.queue.Wake(all, now, func(it *Item) (bool, snapshot.Event, bool) {
-		return l.core.Recheck(l.snap, it.Pod, there)
+		if nodes[everywhere]&it.wakes != 0 {
+			return true, 0, false // there is no node to ask about
+		}
+		return l.profile(it.Pod.Object).core.Recheck(l.snap, it.Pod, there)
 	})
 }
 
@@ -173,14 +195,21 @@ func (l *loop) place() (more bool) {
 		if it == nil {
 			return false
 		}
-		d := l.core.Schedule(l.snap, it.Pod, l.rnd)
+		p := l.profile(it.Pod.Object)
+		d := p.core.Schedule(l.snap, it.Pod, l.rnd)
 		if d.Node == "" {
+			if p.preempts && d.Nodes > 0 {
+				p.core.Preempt(l.snap, it.Pod, &d, l.rnd)
+			}
 			l.refuse(it, &d, now)
 			continue
 		}
-		l.snap.Assume(it.Pod, d.Node)
 		it.node = d.Node
-		l.start(task{op: bindOp(it), item: it})
+		if l.claim(it, now) {
+			continue // it is bound when its volumes are
+		}
+		l.snap.Assume(it.Pod, d.Node)
+		l.start(task{ops: []client.Op{bindOp(it)}, item: it})
 	}
 	return true
 }
@@ -203,30 +232,45 @@ func (l *loop) refuse(it *Item, d *Decision, now time.Time) {
 	pod, message := it.Pod.Object, d.Message()
 	l.queue.Wait(it, d.Wakes, d.Wide, now)
 	l.note(pod, true, "FailedScheduling", message)
-	l.condition(pod, corev1.PodReasonUnschedulable, message, now)
+	node := d.Preemption.Node
+	switch {
+	case node != "":
+		l.preempt(it.Pod, &d.Preemption, now)
+	case d.Preemption.Keeps || !d.Preemption.tried:
+		node = pod.Status.NominatedNodeName
+	default:
+		l.snap.Denominate(it.Pod.Key)
+	}
+	l.tell(pod, corev1.PodReasonUnschedulable, message, node, now)
 }
 
 // finish takes over the end of a write.
 func (l *loop) finish(r result) {
 	l.startNext()
 	gone := apierrors.IsNotFound(r.err) || apierrors.IsConflict(r.err) // the view will tell
-	if r.item == nil {
-		if r.err != nil && !gone && l.ctx.Err() == nil {
-			l.deps.Log.Warn("write pod condition", slog.String("op", r.op.String()), slog.Any("err", r.err))
+	switch {
+	case r.item == nil && r.err != nil:
+		if !gone && l.ctx.Err() == nil {
+			l.deps.Log.Warn("write for a pod", slog.String("op", r.ops[0].String()), slog.Any("err", r.err))
 		}
-		return
-	}
-	it := r.item
-	if r.err == nil {
+	case r.item == nil:
+		if r.note != nil {
+			l.deps.Events.Record(*r.note)
+		}
+	case r.err != nil:
+		l.unbound(r.item, r.err, gone)
+	case r.claims:
+		l.settleVolumes(l.deps.Now())
+	default:
+		it := r.item
 		l.note(it.Pod.Object, false, "Scheduled", fmt.Sprintf("Successfully assigned %s to %s", it.Pod.Key, it.node))
-		return
 	}
-	l.unbound(it, r.err, gone)
 }
 
 // unbound takes back a pod whose binding failed.
 func (l *loop) unbound(it *Item, err error, gone bool) {
 	now, nodes := l.deps.Now(), touched{}
+	l.release(it.Pod.Key)
 	if l.snap.Assumed(it.Pod.Key, it.UID()) {
 		nodes.add(l.snap.RemovePod(it.Pod.Key), snapshot.PodFreed)
 	}
@@ -243,14 +287,24 @@ func (l *loop) unbound(it *Item, err error, gone bool) {
 }
 
 func (l *loop) note(pod *corev1.Pod, warning bool, reason, message string) {
+	action := "Scheduling"
+	if !warning {
+		action = "Binding"
+	}
 	l.deps.Events.Record(event.Note{
-		About: pod, Kind: resource.Pods.Info, Warning: warning, Reason: reason, Message: message,
+		About: pod, Kind: resource.Pods.Info, Warning: warning, Reason: reason, Message: message, Action: action,
 	})
 }
 
 // condition writes PodScheduled=False, unless the pod says just that.
 func (l *loop) condition(pod *corev1.Pod, reason, message string, now time.Time) {
-	if c, changed := unscheduled(pod, reason, message, now); changed {
-		l.start(task{op: conditionOp(pod, c)})
+	l.tell(pod, reason, message, pod.Status.NominatedNodeName, now)
+}
+
+// tell writes PodScheduled=False and the node that the pod is promised, unless
+// the pod says just that.
+func (l *loop) tell(pod *corev1.Pod, reason, message, node string, now time.Time) {
+	if c, changed := unscheduled(pod, reason, message, now); changed || node != pod.Status.NominatedNodeName {
+		l.start(task{ops: []client.Op{conditionOp(pod, c, node)}})
 	}
 }

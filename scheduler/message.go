@@ -13,26 +13,40 @@ func (d *Decision) Message() string {
 		return "no nodes available to schedule pods"
 	}
 	head := fmt.Sprintf("0/%d nodes are available:", d.Nodes)
-	if d.Never != "" {
-		return head + " " + d.Never + "."
-	}
-	counts := map[string]int{}
-	for _, r := range d.Rejected {
-		for _, reason := range r.Reasons {
-			counts[reason]++
+	if len(d.Never) > 0 {
+		var texts []string
+		for _, r := range d.Never {
+			texts = append(texts, r.Text)
 		}
+		head += " " + strings.Join(texts, ", ") + "."
+	} else {
+		counts := map[string]int{}
+		for i := range d.Groups {
+			for _, r := range d.Groups[i].Reasons {
+				counts[r.Text] += len(d.Groups[i].Nodes)
+			}
+		}
+		if d.Excluded > 0 {
+			by := slices.Sorted(slices.Values(d.ExcludedBy))
+			counts[fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", by)] += d.Excluded
+		}
+		head += histogram(counts)
 	}
-	if d.Excluded > 0 {
-		by := slices.Sorted(slices.Values(d.ExcludedBy))
-		counts[fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", by)] += d.Excluded
+	if m := d.Preemption.Message(d.Nodes); m != "" {
+		head += " preemption: " + m
 	}
+	return head
+}
+
+// histogram is the counts with what they count, sorted as text.
+func histogram(counts map[string]int) string {
 	parts := make([]string, 0, len(counts))
 	for reason, n := range counts {
 		parts = append(parts, fmt.Sprintf("%d %s", n, reason))
 	}
 	if len(parts) == 0 {
-		return head
+		return ""
 	}
 	slices.Sort(parts)
-	return head + " " + strings.Join(parts, ", ") + "."
+	return " " + strings.Join(parts, ", ") + "."
 }

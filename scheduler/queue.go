@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +19,10 @@ const (
 	firstBackoff = time.Second
 	maxBackoff   = 10 * time.Second
 )
+
+// patience is how long a pod waits for an event at most before it is tried
+// anyway: upstream's podMaxInUnschedulablePodsDuration.
+const patience = 5 * time.Minute
 
 // state is where in the queue a pod is.
 type state uint8
@@ -38,6 +43,7 @@ type Item struct {
 	state  state
 	added  time.Time // orders pods of one priority
 	ready  time.Time // when the backoff ends
+	until  time.Time // when it has waited long enough for an event
 	wakes  snapshot.Event
 	wide   bool
 	node   string // where it is being bound
@@ -60,7 +66,7 @@ type Queue struct {
 	items    map[view.Key]*Item
 	active   ordered
 	backoff  ordered
-	waiting  map[view.Key]*Item
+	waiting  ordered
 	sociable int // of waiting: those that other pods' coming can help
 }
 
@@ -70,7 +76,7 @@ func NewQueue() *Queue {
 		items:   map[view.Key]*Item{},
 		active:  ordered{before: sooner},
 		backoff: ordered{before: func(a, b *Item) bool { return a.ready.Before(b.ready) }},
-		waiting: map[view.Key]*Item{},
+		waiting: ordered{before: func(a, b *Item) bool { return a.until.Before(b.until) }},
 	}
 }
 
@@ -147,6 +153,9 @@ func (q *Queue) Pop(now time.Time) *Item {
 		q.leave(it)
 		q.enter(it, active)
 	}
+	for q.waiting.Len() > 0 && !q.waiting.items[0].until.After(now) {
+		q.wake(q.waiting.items[0], now)
+	}
 	if q.active.Len() == 0 {
 		return nil
 	}
@@ -157,19 +166,23 @@ func (q *Queue) Pop(now time.Time) *Item {
 	return it
 }
 
-// Next returns when the next backoff ends. It is false where none is under way.
-func (q *Queue) Next() (time.Time, bool) {
-	if q.backoff.Len() == 0 {
-		return time.Time{}, false
+// Next returns when the next pod is to be tried though nothing happens. It is
+// false where none is.
+func (q *Queue) Next() (next time.Time, ok bool) {
+	if q.backoff.Len() > 0 {
+		next, ok = q.backoff.items[0].ready, true
 	}
-	return q.backoff.items[0].ready, true
+	if q.waiting.Len() > 0 && (!ok || q.waiting.items[0].until.Before(next)) {
+		next, ok = q.waiting.items[0].until, true
+	}
+	return next, ok
 }
 
 // Wait puts back a popped pod that fits no node: it is tried again after an
 // event of wakes, and not before its backoff has ended.
 func (q *Queue) Wait(it *Item, wakes snapshot.Event, wide bool, now time.Time) {
 	it.wakes, it.wide = wakes, wide
-	it.ready = now.Add(delay(it.Attempts))
+	it.ready, it.until = now.Add(delay(it.Attempts)), now.Add(patience)
 	q.enter(it, waiting)
 }
 
@@ -180,6 +193,13 @@ func (q *Queue) Retry(it *Item, now time.Time) {
 	q.enter(it, backoff)
 }
 
+// Again lets a pod be tried again that waits.
+func (q *Queue) Again(key view.Key, now time.Time) {
+	if it := q.items[key]; it != nil && it.state == waiting {
+		q.wake(it, now)
+	}
+}
+
 // Wake tells of events, and lets pods be tried again that they may help and
 // that recheck agrees to. Where it does not, the pod also waits for what
 // recheck adds. recheck may be nil.
@@ -187,7 +207,7 @@ func (q *Queue) Wake(events snapshot.Event, now time.Time, recheck func(it *Item
 	if events == snapshot.PodPlaced && q.sociable == 0 {
 		return // by far the most frequent event, and of interest to few
 	}
-	for _, it := range q.waiting {
+	for _, it := range slices.Clone(q.waiting.items) {
 		if it.wakes&events == 0 {
 			continue
 		}
@@ -233,7 +253,7 @@ func (q *Queue) enter(it *Item, s state) {
 	case backoff:
 		heap.Push(&q.backoff, it)
 	case waiting:
-		q.waiting[it.Pod.Key] = it
+		heap.Push(&q.waiting, it)
 		if it.wakes&snapshot.PodPlaced != 0 {
 			q.sociable++
 		}
@@ -247,7 +267,7 @@ func (q *Queue) leave(it *Item) {
 	case backoff:
 		heap.Remove(&q.backoff, it.heapAt)
 	case waiting:
-		delete(q.waiting, it.Pod.Key)
+		heap.Remove(&q.waiting, it.heapAt)
 		if it.wakes&snapshot.PodPlaced != 0 {
 			q.sociable--
 		}

@@ -89,7 +89,7 @@ func TestQueueWaitsForItsEvents(t *testing.T) {
 			q := NewQueue()
 			q.Put(queued("p", 0), true, at(0))
 			q.Wait(expect(t, q, at(0), "p"), wakes, tt.wide, at(0))
-			expect(t, q, at(1000))
+			expect(t, q, at(200))
 			q.Wake(tt.event, at(tt.after), tt.check)
 			if got := q.Pop(at(tt.after)) != nil; got != tt.want {
 				t.Errorf("popped %v, want %v", got, tt.want)
@@ -118,6 +118,17 @@ func TestQueueEventDuringBackoffIsKept(t *testing.T) {
 		t.Fatalf("next at %v", next)
 	}
 	expect(t, q, at(1), "p")
+}
+
+func TestQueueLosesPatience(t *testing.T) {
+	q := NewQueue()
+	q.Put(queued("p", 0), true, at(0))
+	q.Wait(expect(t, q, at(0), "p"), snapshot.NodeTaints, false, at(0))
+	expect(t, q, at(299))
+	if next, ok := q.Next(); !ok || !next.Equal(at(300)) {
+		t.Fatalf("next at %v", next)
+	}
+	expect(t, q, at(300), "p")
 }
 
 func TestQueueOwnUpdate(t *testing.T) {

@@ -10,9 +10,8 @@ import (
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/event"
-	"github.com/skiff-sh/skiff/resource"
-	"github.com/skiff-sh/skiff/scheduler/plugin"
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
+	"github.com/skiff-sh/skiff/view"
 	"github.com/skiff-sh/skiff/watchcache"
 )
 
@@ -21,6 +20,9 @@ type Deps struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Events Recorder
+	// Profiles are how pods are placed, by scheduler name. None is the default
+	// profile alone.
+	Profiles []Profile
 }
 
 // Recorder tells users of events. It must not block.
@@ -41,13 +43,17 @@ const (
 // Run places pods until ctx ends, and returns its cause. It does nothing while
 // nothing changes: it holds one timer, for the first backoff to end.
 func Run(ctx context.Context, c client.Client, deps Deps) error {
+	if len(deps.Profiles) == 0 {
+		deps.Profiles = []Profile{DefaultProfile()}
+	}
 	l := &loop{
 		client: c, deps: deps, ctx: ctx,
-		core:    NewCore(plugin.Filters(), plugin.Scores()),
-		snap:    snapshot.New(),
-		queue:   NewQueue(),
-		rnd:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		results: make(chan result, maxRunning),
+		profiles: newProfiles(deps.Profiles),
+		snap:     snapshot.New(),
+		queue:    NewQueue(),
+		rnd:      rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		volumes:  map[view.Key]*volumes{},
+		results:  make(chan result, maxRunning),
 	}
 	defer l.drain()
 	reader := l.load()
@@ -71,12 +77,13 @@ func Run(ctx context.Context, c client.Client, deps Deps) error {
 				reader.Close()
 				reader = l.load()
 			} else if err != nil {
-				return fmt.Errorf("read changes of pods, nodes and namespaces: %w", err)
+				return fmt.Errorf("read changes: %w", err)
 			}
 			l.apply(changes)
 		case r := <-l.results:
 			l.finish(r)
 		case <-timer.C:
+			l.settleVolumes(l.deps.Now())
 		case <-more:
 		}
 	}
@@ -86,24 +93,31 @@ func Run(ctx context.Context, c client.Client, deps Deps) error {
 func (l *loop) load() *watchcache.Reader {
 	cache := l.client.Cache()
 	v := cache.View()
-	reader := cache.Read(v.Revision(), resource.Pods.Info, resource.Nodes.Info, resource.Namespaces.Info)
+	reader := cache.Read(v.Revision(), kinds()...)
 	l.reset(v)
 	return reader
 }
 
 // arm sets the timer to the end of the first backoff.
 func (l *loop) arm(timer *time.Timer) {
-	if at, ok := l.queue.Next(); ok {
+	at, ok := l.queue.Next()
+	if end, waits := l.volumesDue(); waits && (!ok || end.Before(at)) {
+		at, ok = end, true
+	}
+	if ok {
 		timer.Reset(max(0, at.Sub(l.deps.Now())))
 	} else {
 		timer.Stop()
 	}
 }
 
-// task is one write, and what it is for.
+// task is writes in their order, and what they are for. The first that fails
+// ends it.
 type task struct {
-	op   client.Op
-	item *Item // of a binding; nil otherwise
+	ops    []client.Op
+	item   *Item       // of a binding, or of what comes before it; nil otherwise
+	claims bool        // set where its volumes are bound first
+	note   *event.Note // told of in the end
 }
 
 type result struct {
@@ -119,7 +133,10 @@ func (l *loop) start(t task) {
 	}
 	l.running++
 	go func() {
-		_, err := l.client.Do(l.ctx, t.op)
+		var err error
+		for i := 0; i < len(t.ops) && err == nil; i++ {
+			_, err = l.client.Do(l.ctx, t.ops[i])
+		}
 		l.results <- result{t, err} // never blocks: there is room for all that run
 	}()
 }

@@ -54,6 +54,11 @@ func (m *memory) Do(_ context.Context, op client.Op) (resource.Object, error) {
 		return nil, apierrors.NewNotFound(op.Kind.GR(), op.Name)
 	}
 	pod := old.DeepCopy()
+	if op.Verb == resource.Delete {
+		m.revision++
+		m.cache.Apply([]watchcache.Update{{Info: resource.Pods.Info, Key: view.KeyOf(pod), Revision: m.revision}}, m.revision)
+		return pod, nil
+	}
 	switch op.Subresource {
 	case "binding":
 		b := op.Object.(*corev1.Binding)
@@ -185,7 +190,7 @@ func TestRunRefusesAndTriesAgain(t *testing.T) {
 		m.set(newPod("p", "1"))
 		synctest.Wait()
 		c := m.condition("p")
-		if c.Status != "False" || c.Reason != "Unschedulable" || c.Message != "0/1 nodes are available: 1 Insufficient cpu." || c.ObservedGeneration != 1 {
+		if c.Status != "False" || c.Reason != "Unschedulable" || c.Message != "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod." || c.ObservedGeneration != 1 {
 			t.Errorf("condition %+v", c)
 		}
 		last := (*events)[len(*events)-1]
@@ -193,8 +198,8 @@ func TestRunRefusesAndTriesAgain(t *testing.T) {
 			t.Errorf("event %+v", last)
 		}
 		ops := m.ops
-		time.Sleep(time.Hour)
-		m.set(newNode("n1", "2")) // a heartbeat
+		time.Sleep(time.Hour + time.Minute) // tried again meanwhile, to the same end
+		m.set(newNode("n1", "2"))           // a heartbeat
 		synctest.Wait()
 		if m.ops != ops {
 			t.Errorf("%d writes while nothing happened", m.ops-ops)

@@ -16,204 +16,252 @@ type Decision struct {
 	Node string // "" where no node fits
 	// Nodes is how many nodes there are.
 	Nodes int
-	// Rejected are the nodes that were looked at and did not fit. On a large
-	// cluster the search ends when enough nodes fit.
-	Rejected []Rejection
 	// Excluded is how many nodes were not looked at because ExcludedBy restrict
 	// the pod to others.
 	Excluded   int
 	ExcludedBy []string
-	// Never says why the pod fits no node, whatever its state.
-	Never string
+	// Never says why the pod fits no node, whatever its state, and NeverBy which
+	// filter says so.
+	Never   []plugin.Reason
+	NeverBy string
+	// Groups are the nodes that do not fit, by the reasons. They are there where
+	// no node fits.
+	Groups []Group
+	// Preemption is what came of trying to take room from others.
+	Preemption Preemption
 	// Wakes are the events after which another try makes sense.
 	Wakes snapshot.Event
 	// Wide is set where a change of one node can make another fit.
 	Wide bool
+
+	class *class
+	only  []string // the nodes that were looked at, nil for all
 }
 
-// Rejection is why one node did not fit.
-type Rejection struct {
-	Node    string
+// Group is nodes that do not fit for the same reasons. The reasons' numbers are
+// those of the first of them.
+type Group struct {
 	Plugin  string
 	Reasons []plugin.Reason
+	Nodes   []string
+
+	verdict verdict
 }
 
-// Core decides. It holds the rules, and memory that one decision leaves to the
-// next, so it belongs to one goroutine; its answers depend on the arguments
-// alone.
+// Core decides. It holds the rules, and what one decision leaves to the next,
+// so it belongs to one goroutine; its answers depend on the arguments alone.
 type Core struct {
 	filters []plugin.Filter
 	scores  []plugin.Score
+	classes map[string]*class
+	clock   uint64
 
-	active []check
+	key    []byte
 	fitted []*snapshot.Node
 	values []int64
 	totals []int64
+	seen   []verdict // by slot: what is said of nodes at the decision at hand
+	barred []int     // slots whose verdict in seen is not that of the class
 }
 
-// check is a filter that has something to say on the pod at hand.
-type check struct {
-	filter *plugin.Filter
-	reject func(n *snapshot.Node) []plugin.Reason
-}
+// maxClasses is how many kinds of pods are remembered. One takes about 50 bytes
+// a node.
+const maxClasses = 128
 
 // NewCore returns a core with these rules.
 func NewCore(filters []plugin.Filter, scores []plugin.Score) *Core {
-	return &Core{filters: filters, scores: scores}
+	return &Core{filters: filters, scores: scores, classes: map[string]*class{}}
 }
 
-// Schedule finds a node for the pod. rnd chooses where the search starts and
-// among equally good nodes.
+// Schedule finds a node for the pod. rnd chooses among equally good nodes.
 func (c *Core) Schedule(s *snapshot.Snapshot, pod *snapshot.Pod, rnd *rand.Rand) Decision {
 	d := Decision{Nodes: len(s.Nodes()), Wakes: snapshot.NodeAdded}
 	if d.Nodes == 0 {
 		return d
 	}
-	only, ok := c.prepare(s, pod, &d)
-	if !ok {
+	cl := c.class(s, pod, &d)
+	if cl == nil {
 		return d
 	}
-	candidates := s.Nodes()
-	if only != nil {
-		candidates = pick(s, only)
-		d.Excluded = d.Nodes - len(candidates)
-	}
-	c.search(candidates, &d, rnd)
-	switch len(c.fitted) {
-	case 0:
-	case 1:
-		d.Node = c.fitted[0].Name
-	default:
-		d.Node = c.best(s, pod, rnd).Name
+	d.class = cl
+	if cl.pinned {
+		c.pinned(s, pod, cl, &d, rnd)
+	} else {
+		c.search(s, pod, cl, &d, rnd)
 	}
 	return d
 }
 
-// prepare asks every filter about the pod, and returns the only nodes that it
-// may go to, nil for all. It is false where no node can ever fit.
-func (c *Core) prepare(s *snapshot.Snapshot, pod *snapshot.Pod, d *Decision) (only []string, ok bool) {
-	c.active = c.active[:0]
-	for i := range c.filters {
-		f := &c.filters[i]
-		ch := f.For(pod, s)
-		if ch.Never != "" {
-			d.Never = ch.Never
-			d.Wakes |= f.Wakes
-			return nil, false
+// class returns the class of the pod, up to date. It is nil where the pod fits
+// no node, which d then says.
+func (c *Core) class(s *snapshot.Snapshot, pod *snapshot.Pod, d *Decision) *class {
+	c.clock++
+	pinned := pin(pod)
+	flag := byte(0)
+	if pinned {
+		flag = 1
+	}
+	key, shared := appendKind(append(c.key[:0], flag), pod, s, pinned)
+	c.key = key
+	cl := c.classes[string(key)]
+	if !shared || cl == nil || cl.stale() {
+		var by int
+		if cl, d.Never, by = newClass(c, s, pod, pinned); cl == nil {
+			d.NeverBy = c.filters[by].Name
+			d.Wakes |= c.filters[by].Wakes
+			return nil
 		}
-		if ch.Reject != nil {
-			c.active = append(c.active, check{f, ch.Reject})
-		}
-		if ch.Only == nil {
-			continue
-		}
-		d.ExcludedBy = append(d.ExcludedBy, f.Name)
-		if only == nil {
-			only = ch.Only
-		} else {
-			only = slices.DeleteFunc(slices.Clone(only), func(name string) bool { return !slices.Contains(ch.Only, name) })
+		if shared {
+			c.remember(string(key), cl)
 		}
 	}
-	return only, true
+	cl.used = c.clock
+	cl.update(s)
+	return cl
 }
 
-func pick(s *snapshot.Snapshot, names []string) []*snapshot.Node {
-	nodes := make([]*snapshot.Node, 0, len(names))
-	for _, name := range names {
-		if n := s.Node(name); n != nil {
-			nodes = append(nodes, n)
+// remember keeps a class, and forgets the half that was asked for longest ago
+// when there are too many.
+func (c *Core) remember(key string, cl *class) {
+	if len(c.classes) >= maxClasses {
+		var ages []uint64
+		for _, old := range c.classes {
+			ages = append(ages, old.used)
+		}
+		slices.Sort(ages)
+		for k, old := range c.classes {
+			if old.used <= ages[len(ages)/2] {
+				delete(c.classes, k)
+			}
 		}
 	}
-	return nodes
+	c.classes[key] = cl
 }
 
-// search fills c.fitted with nodes that fit, until there are enough of them,
-// and d with those that do not.
-func (c *Core) search(nodes []*snapshot.Node, d *Decision, rnd *rand.Rand) {
-	clear(c.fitted)
-	c.fitted = c.fitted[:0]
-	if len(nodes) == 0 {
+// search looks at all nodes.
+func (c *Core) search(s *snapshot.Snapshot, pod *snapshot.Pod, cl *class, d *Decision, rnd *rand.Rand) {
+	c.yield(s, pod, cl)
+	wide := cl.begin()
+	if name := pod.Object.Status.NominatedNodeName; name != "" {
+		if n := s.Node(name); n != nil && c.says(cl, n).by == 0 && (!wide || cl.around(n).by == 0) {
+			d.Node = name
+			return
+		}
+	}
+	var best *snapshot.Node
+	if !wide && !cl.compares() && len(c.barred) == 0 {
+		best = quickest(s.Nodes(), cl, rnd)
+	} else {
+		c.fit(s.Nodes(), cl, wide)
+		best = c.best(cl, rnd)
+	}
+	if best == nil {
+		c.collect(s.Nodes(), cl, wide, d)
 		return
 	}
-	enough := enoughNodes(len(nodes))
-	start := 0
-	if enough < len(nodes) {
-		start = rnd.IntN(len(nodes))
-	}
-	for i := range nodes {
-		n := nodes[(start+i)%len(nodes)]
-		by, reasons := c.reject(n)
-		if by == nil {
-			if c.fitted = append(c.fitted, n); len(c.fitted) == enough {
-				return
+	d.Node = best.Name
+}
+
+// yield leaves room on nodes that other pods of at least that priority were
+// promised: the pod must fit with them there, too.
+func (c *Core) yield(s *snapshot.Snapshot, pod *snapshot.Pod, cl *class) {
+	c.barred = c.barred[:0]
+	for name, others := range s.Nominated() {
+		n := s.Node(name)
+		if n == nil || cl.verdicts[n.Slot].by != 0 {
+			continue
+		}
+		var before []*snapshot.Pod
+		for _, o := range others {
+			if o.Priority >= pod.Priority && o.Key != pod.Key {
+				before = append(before, o)
 			}
+		}
+		if len(before) == 0 {
 			continue
 		}
-		d.Rejected = append(d.Rejected, Rejection{n.Name, by.Name, reasons})
-		d.Wakes |= by.Wakes
-		d.Wide = d.Wide || by.Wide
-	}
-}
-
-// reject returns the first filter that rejects the node, and why.
-func (c *Core) reject(n *snapshot.Node) (*plugin.Filter, []plugin.Reason) {
-	for i := range c.active {
-		if reasons := c.active[i].reject(n); len(reasons) > 0 {
-			return c.active[i].filter, reasons
+		crowded := n.Copy()
+		cl.pretend(crowded, before, 1)
+		v := cl.asks(crowded)
+		cl.pretend(crowded, before, -1)
+		if v.by != 0 {
+			if len(c.seen) < len(s.Nodes()) {
+				c.seen = make([]verdict, len(s.Nodes()))
+			}
+			c.seen[n.Slot] = v
+			c.barred = append(c.barred, n.Slot)
 		}
 	}
-	return nil, nil
 }
 
-// Recheck tells whether a pod that fitted nowhere may fit one of those nodes,
-// which have changed. If not, wakes and wide are what else may help now: a node
-// whose taint is gone may be full, and from then on a pod's leaving it matters.
-func (c *Core) Recheck(s *snapshot.Snapshot, pod *snapshot.Pod, nodes []*snapshot.Node) (fits bool, wakes snapshot.Event, wide bool) {
-	var d Decision
-	only, ok := c.prepare(s, pod, &d)
-	if !ok {
-		return false, d.Wakes, false
+// says is the verdict on a node by what is on it and is promised there.
+func (c *Core) says(cl *class, n *snapshot.Node) verdict {
+	if len(c.barred) > 0 && slices.Contains(c.barred, n.Slot) {
+		return c.seen[n.Slot]
 	}
+	return cl.verdicts[n.Slot]
+}
+
+// compares tells whether any rating depends on which nodes fit.
+func (cl *class) compares() bool {
+	return slices.ContainsFunc(cl.ratings, func(r rating) bool { return r.Value != nil && r.Scale != plugin.AsIs })
+}
+
+// quickest is best where nothing but the points of each node counts.
+func quickest(nodes []*snapshot.Node, cl *class, rnd *rand.Rand) *snapshot.Node {
+	top, equal := int64(-1), 0
+	verdicts := cl.verdicts[:len(cl.points)]
+	for slot, points := range cl.points {
+		if verdicts[slot].by != 0 || points < top {
+			continue
+		}
+		if points > top {
+			top, equal = points, 0
+		}
+		equal++
+	}
+	if equal == 0 {
+		return nil
+	}
+	chosen := rnd.IntN(equal)
+	for slot, points := range cl.points {
+		if points == top && verdicts[slot].by == 0 {
+			if chosen == 0 {
+				return nodes[slot]
+			}
+			chosen--
+		}
+	}
+	return nil
+}
+
+// fit fills c.fitted with the nodes that fit.
+func (c *Core) fit(nodes []*snapshot.Node, cl *class, wide bool) {
+	c.fitted = c.fitted[:0]
 	for _, n := range nodes {
-		if only != nil && !slices.Contains(only, n.Name) {
+		if cl.verdicts[n.Slot].by != 0 || wide && cl.around(n).by != 0 || len(c.barred) > 0 && slices.Contains(c.barred, n.Slot) {
 			continue
 		}
-		by, _ := c.reject(n)
-		if by == nil {
-			return true, 0, false
-		}
-		wakes |= by.Wakes
-		wide = wide || by.Wide
+		c.fitted = append(c.fitted, n)
 	}
-	return false, wakes, wide
 }
 
-// enoughNodes is how many fitting nodes are found before they are scored, of
-// total: upstream's numbers for percentageOfNodesToScore 0.
-func enoughNodes(total int) int {
-	const least, leastPercent = 100, 5
-	if total <= least {
-		return total
+// best scores the fitted nodes and returns one of the best, nil if there is none.
+func (c *Core) best(cl *class, rnd *rand.Rand) *snapshot.Node {
+	if len(c.fitted) == 0 {
+		return nil
 	}
-	percent := max(leastPercent, 50-total/125)
-	return max(least, total*percent/100)
-}
-
-// best scores the fitted nodes and returns one of the best.
-func (c *Core) best(s *snapshot.Snapshot, pod *snapshot.Pod, rnd *rand.Rand) *snapshot.Node {
-	c.totals = append(c.totals[:0], make([]int64, len(c.fitted))...)
-	c.values = append(c.values[:0], make([]int64, len(c.fitted))...)
-	for i := range c.scores {
-		value := c.scores[i].For(pod, s)
-		if value == nil {
+	c.totals = c.totals[:0]
+	for _, n := range c.fitted {
+		c.totals = append(c.totals, cl.points[n.Slot])
+	}
+	for i := range cl.ratings {
+		r := &cl.ratings[i]
+		if r.Value == nil || r.Scale == plugin.AsIs || !c.rate(r) {
 			continue
 		}
-		for j, n := range c.fitted {
-			c.values[j] = value(n)
-		}
-		c.scores[i].Scale.Apply(c.values)
 		for j, v := range c.values {
-			c.totals[j] += v * c.scores[i].Weight
+			c.totals[j] += v * r.score.Weight
 		}
 	}
 	best, equal := 0, 1
@@ -228,4 +276,137 @@ func (c *Core) best(s *snapshot.Snapshot, pod *snapshot.Pod, rnd *rand.Rand) *sn
 		}
 	}
 	return c.fitted[best]
+}
+
+// rate fills c.values with what a rating gives the fitted nodes. It is false
+// where all are alike.
+func (c *Core) rate(r *rating) bool {
+	if r.Begin != nil && !r.Begin(c.fitted) {
+		return false
+	}
+	c.values = c.values[:0]
+	for _, n := range c.fitted {
+		if r.cached() {
+			c.values = append(c.values, r.raw[n.Slot])
+		} else {
+			c.values = append(c.values, r.Value(n))
+		}
+	}
+	r.Scale.Apply(c.values)
+	return true
+}
+
+// pinned looks at the few nodes that the pod names.
+func (c *Core) pinned(s *snapshot.Snapshot, pod *snapshot.Pod, cl *class, d *Decision, rnd *rand.Rand) {
+	order := slices.IndexFunc(c.filters, func(f plugin.Filter) bool { return f.Name == affinityFilter })
+	own := c.filters[order].For(pod, s)
+	if len(own.Never) > 0 {
+		d.Never, d.NeverBy, d.class = own.Never, affinityFilter, nil
+		d.Wakes |= c.filters[order].Wakes
+		return
+	}
+	c.yield(s, pod, cl)
+	cl.begin()
+	c.fitted, d.only, d.ExcludedBy = c.fitted[:0], own.Only, []string{affinityFilter}
+	looked := 0
+	for _, name := range own.Only {
+		n := s.Node(name)
+		if n == nil {
+			continue
+		}
+		looked++
+		v := c.says(cl, n)
+		if v.by == 0 {
+			v = cl.around(n)
+		}
+		if v.by == 0 || cl.checks[v.by-1].order > order {
+			if code := own.Reject(n); code != 0 {
+				d.add(&c.filters[order], own.Explain, n, verdict{-1, code})
+				continue
+			}
+		}
+		if v.by != 0 {
+			ch := &cl.checks[v.by-1]
+			d.add(ch.filter, ch.Explain, n, v)
+			continue
+		}
+		c.fitted = append(c.fitted, n)
+	}
+	d.Excluded = d.Nodes - looked
+	if best := c.best(cl, rnd); best != nil {
+		d.Node, d.Groups = best.Name, nil
+	}
+}
+
+// collect says of each node why it does not fit.
+func (c *Core) collect(nodes []*snapshot.Node, cl *class, wide bool, d *Decision) {
+	for _, n := range nodes {
+		v := c.says(cl, n)
+		if v.by == 0 && wide {
+			v = cl.around(n)
+		}
+		if v.by != 0 {
+			ch := &cl.checks[v.by-1]
+			d.add(ch.filter, ch.Explain, n, v)
+		}
+	}
+}
+
+// add puts a node to those that do not fit for the same reasons.
+func (d *Decision) add(f *plugin.Filter, explain func(*snapshot.Node, plugin.Code) []plugin.Reason, n *snapshot.Node, v verdict) {
+	for i := range d.Groups {
+		if d.Groups[i].verdict == v {
+			d.Groups[i].Nodes = append(d.Groups[i].Nodes, n.Name)
+			return
+		}
+	}
+	d.Groups = append(d.Groups, Group{Plugin: f.Name, Reasons: explain(n, v.code), Nodes: []string{n.Name}, verdict: v})
+	d.Wakes |= f.Wakes
+	d.Wide = d.Wide || f.Wide
+}
+
+// Explain returns the typed reasons why the last pod that Schedule refused does
+// not fit the node: the decision must be the latest, and the snapshot as it was.
+func (c *Core) Explain(s *snapshot.Snapshot, d *Decision, node string) []plugin.Reason {
+	n := s.Node(node)
+	if d.class == nil || n == nil {
+		return d.Never
+	}
+	v := c.says(d.class, n)
+	if v.by == 0 {
+		v = d.class.around(n)
+	}
+	if v.by == 0 {
+		return nil
+	}
+	return d.class.checks[v.by-1].Explain(n, v.code)
+}
+
+// Recheck tells whether a pod that fitted nowhere may fit one of those nodes,
+// which have changed. If not, wakes and wide are what else may help now: a node
+// whose taint is gone may be full, and from then on a pod's leaving it matters.
+func (c *Core) Recheck(s *snapshot.Snapshot, pod *snapshot.Pod, nodes []*snapshot.Node) (fits bool, wakes snapshot.Event, wide bool) {
+	var d Decision
+	cl := c.class(s, pod, &d)
+	if cl == nil {
+		return false, d.Wakes, false
+	}
+	var names []string
+	if cl.pinned {
+		names, _ = plugin.NamedNodes(&pod.Object.Spec)
+	}
+	cl.begin()
+	for _, n := range nodes {
+		if cl.pinned && !slices.Contains(names, n.Name) {
+			continue
+		}
+		v := cl.verdict(n)
+		if v.by == 0 {
+			return true, 0, false
+		}
+		f := cl.checks[v.by-1].filter
+		wakes |= f.Wakes
+		wide = wide || f.Wide
+	}
+	return false, wakes, wide
 }

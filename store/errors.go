@@ -11,6 +11,8 @@ var (
 	ErrCompacted = errors.New("revision has been compacted")
 	ErrFuture    = errors.New("revision has not been reached yet")
 	ErrClosed    = errors.New("store is closed")
+	// ErrFenced: the key that Write.While names is gone, or another's.
+	ErrFenced = errors.New("the writer's time is over")
 	// ErrUncertain: the outcome of a write is unknown (timeout, lost
 	// connection). Read the key again before deciding anything.
 	ErrUncertain = errors.New("outcome of the write is unknown")

@@ -75,6 +75,15 @@ type Write struct {
 	// "Some time" is up to five seconds or 5 % of TTL (at most a minute),
 	// whichever is longer. A later write without TTL makes the key permanent.
 	TTL time.Duration
+	// While, unless zero, is a second condition: what it names must still be
+	// there. A leader's writes hold only while it leads.
+	While Guard
+}
+
+// Guard is one life of a key: from its creation until it is deleted.
+type Guard struct {
+	Key     string
+	Created Revision // CreateRevision of the key
 }
 
 // Check reports what makes the write senseless, before any store sees it.
@@ -86,6 +95,8 @@ func (w Write) Check() error {
 		return fmt.Errorf("write %s: If is %d: use a revision, 0 to create or IfAny", w.Key, w.If)
 	case w.Value == nil && w.If == 0:
 		return fmt.Errorf("write %s: value is nil and If is 0: a delete needs If > 0 or IfAny, a create a value", w.Key)
+	case (w.While.Key == "") != (w.While.Created == 0):
+		return fmt.Errorf("write %s: While is %+v: give both key and revision, or neither", w.Key, w.While)
 	case w.TTL < 0:
 		return fmt.Errorf("write %s: TTL is %s: use 0 or a positive duration", w.Key, w.TTL)
 	case w.Value == nil && w.TTL > 0:
@@ -143,7 +154,8 @@ type Store interface {
 	List(ctx context.Context, r Range) (Page, error)
 
 	// Write makes one conditional change and returns its revision once it is
-	// durable. Errors: *ConflictError when the condition does not hold;
+	// durable. Errors: ErrFenced when Write.While does not hold; *ConflictError
+	// when Write.If does not;
 	// ErrNotFound for an IfAny delete of a missing key; ErrUncertain when the
 	// change may or may not have happened; any other error means it has not.
 	Write(ctx context.Context, w Write) (Revision, error)

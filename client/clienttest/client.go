@@ -196,6 +196,7 @@ func (c *Client) update(op client.Op, obj resource.Object) (resource.Object, err
 	case op.Subresource == "status" && op.Kind.CopyStatus != nil:
 		next := clone(old)
 		op.Kind.CopyStatus(next, obj)
+		next.SetAnnotations(obj.GetAnnotations()) // as upstream: they come with the status
 		obj = next
 	case op.Subresource == "" && op.Kind.CopyStatus != nil:
 		op.Kind.CopyStatus(obj, old)
@@ -204,7 +205,9 @@ func (c *Client) update(op client.Op, obj resource.Object) (resource.Object, err
 	obj.SetCreationTimestamp(old.GetCreationTimestamp())
 	obj.SetDeletionTimestamp(old.GetDeletionTimestamp())
 	obj.SetDeletionGracePeriodSeconds(old.GetDeletionGracePeriodSeconds())
-	generation(op.Kind, obj, old)
+	if obj.SetGeneration(old.GetGeneration()); op.Subresource == "" {
+		generation(op.Kind, obj, old)
+	}
 	obj.SetResourceVersion(old.GetResourceVersion())
 	if apiequality.Semantic.DeepEqual(obj, old) {
 		return old, nil

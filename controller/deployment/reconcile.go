@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/event"
@@ -31,7 +30,6 @@ func Controller() controller.Controller {
 		},
 		Writes: []controller.Output{
 			{Kind: resource.ReplicaSets.Info, Verbs: []resource.Verb{resource.Create, resource.Update, resource.Patch, resource.Delete}},
-			{Kind: resource.Deployments.Info, Verbs: []resource.Verb{resource.Patch}},
 			{Kind: resource.Deployments.Info, Subresource: "status", Verbs: []resource.Verb{resource.Update}},
 		},
 		Reconcile: reconcile,
@@ -124,17 +122,10 @@ func newRollout(v *view.View, d *appsv1.Deployment, now time.Time) *rollout {
 	return &rollout{v: v, d: d, now: now, status: *d.Status.DeepCopy(), edited: map[*appsv1.ReplicaSet]bool{}}
 }
 
-// finish makes the plan: ReplicaSets, then the status, then the revision. The
-// status is written with the version that was read, so it comes before the
-// annotation, which is patched in.
+// finish makes the plan: ReplicaSets, then status and revision.
 func (r *rollout) finish() controller.Plan {
 	if op, changed := r.writeStatus(); changed {
 		r.plan.Do = append(r.plan.Do, op)
-	}
-	if r.revision != "" && r.d.Annotations[revisionAnnotation] != r.revision {
-		r.plan.Do = append(r.plan.Do, client.MergePatch(resource.Deployments, r.d.Namespace, r.d.Name, "", map[string]any{
-			"metadata": map[string]any{"uid": r.d.UID, "annotations": map[string]string{revisionAnnotation: r.revision}},
-		}))
 	}
 	return r.plan
 }

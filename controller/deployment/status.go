@@ -196,11 +196,17 @@ func (r *rollout) wakeAtDeadline() {
 	r.plan.Again = max(time.Second, c.LastUpdateTime.Add(r.deadline()).Sub(r.now)+time.Second)
 }
 
+// writeStatus writes the status, and the revision with it: written otherwise an
+// annotation counts as a change that was asked for, and makes a generation.
 func (r *rollout) writeStatus() (client.Op, bool) {
-	if apiequality.Semantic.DeepEqual(r.d.Status, r.status) {
+	revised := r.revision != "" && r.d.Annotations[revisionAnnotation] != r.revision
+	if !revised && apiequality.Semantic.DeepEqual(r.d.Status, r.status) {
 		return client.Op{}, false
 	}
 	next := r.d.DeepCopy()
 	next.Status = r.status
+	if revised {
+		metav1.SetMetaDataAnnotation(&next.ObjectMeta, revisionAnnotation, r.revision)
+	}
 	return client.UpdateStatus(resource.Deployments, next), true
 }

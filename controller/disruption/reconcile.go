@@ -30,9 +30,10 @@ const deletionTimeout = 2 * time.Minute
 // pods are expected.
 func Controller(kinds []*resource.Info) controller.Controller {
 	c := controller.Controller{
-		Name:  "disruption",
-		For:   resource.PodDisruptionBudgets.Info,
-		Reads: []controller.Input{{Kind: resource.Pods.Info, Keys: budgetsOfPod}},
+		Name:        "disruption",
+		EventSource: "controllermanager",
+		For:         resource.PodDisruptionBudgets.Info,
+		Reads:       []controller.Input{{Kind: resource.Pods.Info, Keys: budgetsOfPod}},
 		Writes: []controller.Output{
 			{Kind: resource.PodDisruptionBudgets.Info, Subresource: "status", Verbs: []resource.Verb{resource.Update}},
 		},

@@ -25,7 +25,7 @@ type rule struct {
 
 // components are the parts of a node or control plane that see only client.
 func components() []string {
-	return []string{"controller/...", "scheduler/...", "node/...", "proxy/...", "dns/...", "dashboard/..."}
+	return []string{"controller/...", "scheduler/...", "node/...", "proxy/...", "dns/...", "dashboard/...", "election/..."}
 }
 
 func rules() []rule {

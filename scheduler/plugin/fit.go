@@ -1,127 +1,107 @@
 package plugin
 
 import (
-	"math"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
 )
 
+// The codes of Fit: what there is too little of, a bit each. Other resources
+// follow firstOther in the order in which the pod has them.
+const (
+	tooManyPods Code = 1 << iota
+	tooLittleCPU
+	tooLittleMemory
+	tooLittleEphemeral
+	firstOther
+)
+
+// maxOthers is how many other resources have a bit of their own.
+const maxOthers = 26
+
 // Fit keeps pods off nodes that have too little left of what they request, or
 // hold as many pods as they may.
-func Fit() Filter {
-	onlyCPU, onlyMemory := []Reason{"Insufficient cpu"}, []Reason{"Insufficient memory"} // by far the most frequent
+func Fit(o FitOptions) Filter {
 	return Filter{
 		Name:  "NodeResourcesFit",
 		Wakes: snapshot.NodeAdded | snapshot.NodeAllocatable | snapshot.PodFreed,
 		For: func(pod *snapshot.Pod, _ *snapshot.Snapshot) Check {
-			wanted := &pod.Requests
-			none := wanted.IsZero()
-			return Check{Reject: func(n *snapshot.Node) []Reason {
-				full := len(n.Pods) >= n.MaxPods
-				if none && !full {
-					return nil
-				}
-				cpu := wanted.MilliCPU > 0 && wanted.MilliCPU > n.Allocatable.MilliCPU-n.Requested.MilliCPU
-				memory := wanted.Memory > 0 && wanted.Memory > n.Allocatable.Memory-n.Requested.Memory
-				ephemeral := wanted.Ephemeral > 0 && wanted.Ephemeral > n.Allocatable.Ephemeral-n.Requested.Ephemeral
-				if !full && !ephemeral && len(wanted.Others) == 0 {
-					switch {
-					case !cpu && !memory:
-						return nil
-					case !memory:
-						return onlyCPU
-					case !cpu:
-						return onlyMemory
+			d := &demand{Resources: &pod.Requests, others: o.counted(pod.Requests.Others)}
+			if pod.Requests.IsZero() {
+				return Check{Reject: func(n *snapshot.Node) Code {
+					if len(n.Pods) >= n.MaxPods {
+						return tooManyPods
 					}
-				}
-				return shortages(wanted, n, full, cpu, memory, ephemeral)
-			}}
+					return 0
+				}, Explain: d.explain}
+			}
+			return Check{Reject: d.reject, Explain: d.explain}
 		},
 	}
 }
 
-// shortages lists everything that is short, and looks at the other resources.
-func shortages(wanted *snapshot.Resources, n *snapshot.Node, full, cpu, memory, ephemeral bool) []Reason {
-	var reasons []Reason
-	if full {
-		reasons = append(reasons, "Too many pods")
+// demand is what a pod requests.
+type demand struct {
+	*snapshot.Resources
+	others []snapshot.Amount // those that are looked at
+}
+
+// counted leaves out the extended resources that are to be ignored.
+func (o *FitOptions) counted(others []snapshot.Amount) []snapshot.Amount {
+	kept := slices.DeleteFunc(slices.Clone(others), func(a snapshot.Amount) bool {
+		prefix, _, extended := strings.Cut(string(a.Name), "/")
+		return a.Value <= 0 || extended && (slices.Contains(o.IgnoredResources, string(a.Name)) || slices.Contains(o.IgnoredResourceGroups, prefix))
+	})
+	return kept[:min(len(kept), maxOthers)]
+}
+
+func (d *demand) reject(n *snapshot.Node) (code Code) {
+	if len(n.Pods) >= n.MaxPods {
+		code |= tooManyPods
 	}
-	if cpu {
-		reasons = append(reasons, "Insufficient cpu")
+	if d.MilliCPU > 0 && d.MilliCPU > n.Allocatable.MilliCPU-n.Requested.MilliCPU {
+		code |= tooLittleCPU | never(d.MilliCPU > n.Allocatable.MilliCPU)
 	}
-	if memory {
-		reasons = append(reasons, "Insufficient memory")
+	if d.Memory > 0 && d.Memory > n.Allocatable.Memory-n.Requested.Memory {
+		code |= tooLittleMemory | never(d.Memory > n.Allocatable.Memory)
 	}
-	if ephemeral {
-		reasons = append(reasons, "Insufficient ephemeral-storage")
+	if d.Ephemeral > 0 && d.Ephemeral > n.Allocatable.Ephemeral-n.Requested.Ephemeral {
+		code |= tooLittleEphemeral | never(d.Ephemeral > n.Allocatable.Ephemeral)
 	}
-	for _, o := range wanted.Others {
-		if o.Value > 0 && o.Value > n.Allocatable.Other(o.Name)-n.Requested.Other(o.Name) {
-			reasons = append(reasons, "Insufficient "+string(o.Name))
+	for i := range d.others {
+		o := &d.others[i]
+		if there := n.Allocatable.Other(o.Name); o.Value > there-n.Requested.Other(o.Name) {
+			code |= firstOther<<i | never(o.Value > there)
 		}
 	}
-	return reasons
+	return code
 }
 
-// LeastAllocated prefers nodes with more cpu and memory left.
-func LeastAllocated() Score {
-	return Score{
-		Name:   "NodeResourcesFit",
-		Weight: 1,
-		For: func(pod *snapshot.Pod, _ *snapshot.Snapshot) func(*snapshot.Node) int64 {
-			return func(n *snapshot.Node) int64 {
-				var sum, weights int64
-				if n.Allocatable.MilliCPU > 0 {
-					sum, weights = sum+left(n.Scored.MilliCPU+pod.Scored.MilliCPU, n.Allocatable.MilliCPU), weights+1
-				}
-				if n.Allocatable.Memory > 0 {
-					sum, weights = sum+left(n.Scored.Memory+pod.Scored.Memory, n.Allocatable.Memory), weights+1
-				}
-				if weights == 0 {
-					return 0
-				}
-				return sum / weights
-			}
-		},
+// never is Unresolvable where even an empty node has too little.
+func never(too bool) Code {
+	if too {
+		return Unresolvable
 	}
+	return 0
 }
 
-// left is the share of capacity that is not taken, of MaxScore.
-func left(taken, capacity int64) int64 {
-	if taken > capacity {
-		return 0
+func (d *demand) explain(n *snapshot.Node, code Code) (list []Reason) {
+	add := func(bit Code, name corev1.ResourceName, wanted, used, amount int64) {
+		if code&bit != 0 {
+			list = append(list, Reason{Kind: Insufficient, Text: "Insufficient " + string(name), Resource: name, Wanted: wanted, Used: used, Amount: amount})
+		}
 	}
-	return (capacity - taken) * MaxScore / capacity
-}
-
-// BalancedAllocation prefers nodes whose shares of taken cpu and memory come
-// closer together by the pod. Pods that request nothing do not change that.
-func BalancedAllocation() Score {
-	return Score{
-		Name:   "NodeResourcesBalancedAllocation",
-		Weight: 1,
-		For: func(pod *snapshot.Pod, _ *snapshot.Snapshot) func(*snapshot.Node) int64 {
-			p := &pod.Requests
-			if p.MilliCPU == 0 && p.Memory == 0 {
-				return nil
-			}
-			return func(n *snapshot.Node) int64 {
-				with := balance(n, n.Requested.MilliCPU+p.MilliCPU, n.Requested.Memory+p.Memory)
-				without := balance(n, n.Requested.MilliCPU, n.Requested.Memory)
-				return MaxScore/2 + (MaxScore/2+with-without)/2
-			}
-		},
+	if code&tooManyPods != 0 {
+		list = append(list, Reason{Kind: Insufficient, Text: "Too many pods", Resource: corev1.ResourcePods, Wanted: 1, Used: int64(len(n.Pods)), Amount: int64(n.MaxPods)})
 	}
-}
-
-// balance is MaxScore where cpu and memory are taken to the same share, and half
-// of it where one is all taken and the other not at all: the standard deviation
-// of the two shares.
-func balance(n *snapshot.Node, milliCPU, memory int64) int64 {
-	if n.Allocatable.MilliCPU == 0 || n.Allocatable.Memory == 0 {
-		return MaxScore
+	add(tooLittleCPU, corev1.ResourceCPU, d.MilliCPU, n.Requested.MilliCPU, n.Allocatable.MilliCPU)
+	add(tooLittleMemory, corev1.ResourceMemory, d.Memory, n.Requested.Memory, n.Allocatable.Memory)
+	add(tooLittleEphemeral, corev1.ResourceEphemeralStorage, d.Ephemeral, n.Requested.Ephemeral, n.Allocatable.Ephemeral)
+	for i, o := range d.others {
+		add(firstOther<<i, o.Name, o.Value, n.Requested.Other(o.Name), n.Allocatable.Other(o.Name))
 	}
-	cpuShare := min(1, float64(milliCPU)/float64(n.Allocatable.MilliCPU))
-	memoryShare := min(1, float64(memory)/float64(n.Allocatable.Memory))
-	return int64((1 - math.Abs(cpuShare-memoryShare)/2) * MaxScore)
+	return list
 }

@@ -10,33 +10,62 @@ import (
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
 )
 
+// The codes of NodeAffinity.
+const (
+	notMatched Code = 1 + iota
+	notEnforced
+)
+
 // NodeAffinity holds pods to nodes that their nodeSelector and their required
-// node affinity match.
-func NodeAffinity() Filter {
-	rejected := []Reason{"node(s) didn't match Pod's node affinity/selector"}
+// node affinity match, and that of added, which may be nil.
+func NodeAffinity(added *corev1.NodeAffinity) Filter {
+	enforced := parseRequired(added)
 	return Filter{
 		Name:  "NodeAffinity",
 		Wakes: snapshot.NodeAdded | snapshot.NodeLabels,
 		For: func(pod *snapshot.Pod, _ *snapshot.Snapshot) Check {
 			spec := &pod.Object.Spec
 			required := requiredTerms(spec.Affinity)
-			if len(spec.NodeSelector) == 0 && required == nil {
+			if len(spec.NodeSelector) == 0 && required == nil && enforced == nil {
 				return Check{}
 			}
-			names, restricted := namedNodes(required)
+			names, restricted := NamedNodes(spec)
 			if restricted && len(names) == 0 {
-				return Check{Never: "pod affinity terms conflict"}
+				return Check{Never: always(Labels, "pod affinity terms conflict")}
 			}
 			match := nodeaffinity.NewRequiredNodeAffinity(spec.NodeSelector, spec.Affinity)
-			return Check{Only: names, Reject: func(n *snapshot.Node) []Reason {
+			return Check{Only: names, Explain: explainAffinity, Reject: func(n *snapshot.Node) Code {
+				if enforced != nil && !enforced.Match(n.Object) {
+					return notEnforced | Unresolvable
+				}
 				// An affinity that cannot be parsed matches nothing, as upstream.
 				if ok, err := match.Match(n.Object); !ok || err != nil {
-					return rejected
+					return notMatched | Unresolvable
 				}
-				return nil
+				return 0
 			}}
 		},
 	}
+}
+
+func explainAffinity(_ *snapshot.Node, code Code) []Reason {
+	if code&^Unresolvable == notEnforced {
+		return always(Labels, "node(s) didn't match scheduler-enforced node affinity")
+	}
+	return always(Labels, "node(s) didn't match Pod's node affinity/selector")
+}
+
+// parseRequired returns nil where nothing is required. What cannot be parsed
+// matches nothing.
+func parseRequired(a *corev1.NodeAffinity) *nodeaffinity.NodeSelector {
+	if a == nil || a.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return nil
+	}
+	selector, err := nodeaffinity.NewNodeSelector(a.RequiredDuringSchedulingIgnoredDuringExecution)
+	if err != nil {
+		return &nodeaffinity.NodeSelector{}
+	}
+	return selector
 }
 
 func requiredTerms(affinity *corev1.Affinity) *corev1.NodeSelector {
@@ -46,9 +75,10 @@ func requiredTerms(affinity *corev1.Affinity) *corev1.NodeSelector {
 	return affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 }
 
-// namedNodes returns the names of the only nodes that can match, where every
-// term names nodes by metadata.name as DaemonSet pods do.
-func namedNodes(required *corev1.NodeSelector) (names []string, restricted bool) {
+// NamedNodes returns the names of the only nodes that can match, where every
+// term of the required affinity names nodes by metadata.name as DaemonSet pods do.
+func NamedNodes(spec *corev1.PodSpec) (names []string, restricted bool) {
+	required := requiredTerms(spec.Affinity)
 	if required == nil || len(required.NodeSelectorTerms) == 0 {
 		return nil, false
 	}
@@ -74,26 +104,39 @@ func namedNodes(required *corev1.NodeSelector) (names []string, restricted bool)
 	return slices.Compact(names), true
 }
 
-// PreferNodeAffinity prefers nodes that match the preferred node affinity.
-func PreferNodeAffinity() Score {
-	return Score{
-		Name:   "NodeAffinity",
-		Weight: 2,
-		Scale:  ToMax,
-		For: func(pod *snapshot.Pod, _ *snapshot.Snapshot) func(*snapshot.Node) int64 {
-			affinity := pod.Object.Spec.Affinity
-			if affinity == nil || affinity.NodeAffinity == nil {
-				return nil
+// PreferNodeAffinity prefers nodes that match the preferred node affinity, and
+// that of added, which may be nil.
+func PreferNodeAffinity(added *corev1.NodeAffinity) Score {
+	more := parsePreferred(added)
+	return Score{Name: "NodeAffinity", Weight: 2, For: func(pod *snapshot.Pod, _ *snapshot.Snapshot) Rating {
+		var own *nodeaffinity.PreferredSchedulingTerms
+		if a := pod.Object.Spec.Affinity; a != nil {
+			own = parsePreferred(a.NodeAffinity)
+		}
+		if own == nil && more == nil {
+			return Rating{}
+		}
+		return Rating{Scale: ToMax, Value: func(n *snapshot.Node) (total int64) {
+			if more != nil {
+				total += more.Score(n.Object)
 			}
-			preferred := affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution
-			if len(preferred) == 0 {
-				return nil
+			if own != nil {
+				total += own.Score(n.Object)
 			}
-			terms, err := nodeaffinity.NewPreferredSchedulingTerms(preferred)
-			if err != nil {
-				return nil // validation let it through, and a preference must not bar a pod
-			}
-			return func(n *snapshot.Node) int64 { return terms.Score(n.Object) }
-		},
+			return total
+		}}
+	}}
+}
+
+// parsePreferred returns nil where nothing is preferred, or it cannot be
+// parsed: validation let that through, and a preference must not bar a pod.
+func parsePreferred(a *corev1.NodeAffinity) *nodeaffinity.PreferredSchedulingTerms {
+	if a == nil || len(a.PreferredDuringSchedulingIgnoredDuringExecution) == 0 {
+		return nil
 	}
+	terms, err := nodeaffinity.NewPreferredSchedulingTerms(a.PreferredDuringSchedulingIgnoredDuringExecution)
+	if err != nil {
+		return nil
+	}
+	return terms
 }

@@ -5,7 +5,6 @@ import "github.com/skiff-sh/skiff/scheduler/snapshot"
 // NodeName holds a pod to the node that it names. Such pods need no scheduler;
 // the filter is there for questions of what would fit where.
 func NodeName() Filter {
-	rejected := []Reason{"node(s) didn't match the requested node name"}
 	return Filter{
 		Name:  "NodeName",
 		Wakes: snapshot.NodeAdded,
@@ -15,12 +14,14 @@ func NodeName() Filter {
 				return Check{}
 			}
 			return Check{
-				Only: []string{name},
-				Reject: func(n *snapshot.Node) []Reason {
+				Reject: func(n *snapshot.Node) Code {
 					if n.Name != name {
-						return rejected
+						return Unresolvable | 1
 					}
-					return nil
+					return 0
+				},
+				Explain: func(*snapshot.Node, Code) []Reason {
+					return []Reason{{Kind: NotNamed, Text: "node(s) didn't match the requested node name", Term: name}}
 				},
 			}
 		},

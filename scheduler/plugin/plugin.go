@@ -5,19 +5,23 @@
 package plugin
 
 import (
-	"math"
-	"slices"
-
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
 )
 
-// Reason says why a pod does not fit a node, as it stands in messages.
-type Reason = string
+// Code is what a filter says of a node: 0 is that the pod fits, anything else
+// why not, in the filter's own numbers. Explain turns it into reasons, which
+// costs more and is seldom asked for.
+type Code uint32
+
+// Unresolvable is the bit in a Code that says that the node would not fit
+// either if pods of lower priority left it.
+const Unresolvable Code = 1 << 31
 
 // Filter is one rule that a node must pass.
 type Filter struct {
 	Name string
-	// For prepares the rule for one pod. It is called once per decision.
+	// For prepares the rule for one pod. It is called once per decision, or once
+	// for many pods that are alike.
 	For func(pod *snapshot.Pod, s *snapshot.Snapshot) Check
 	// Wakes are the events that can undo a rejection.
 	Wakes snapshot.Event
@@ -27,100 +31,68 @@ type Filter struct {
 
 // Check is a filter prepared for one pod. The zero value lets every node pass.
 type Check struct {
-	// Reject returns why the pod does not fit, or nothing if it does. It may be
-	// nil. The result is shared and must not be changed.
-	Reject func(n *snapshot.Node) []Reason
+	// Reject says whether the pod fits a node. It may be nil. Without Counters
+	// the answer depends on the node alone.
+	Reject func(n *snapshot.Node) Code
+	// Explain returns the reasons behind a code that Reject gave for the node.
+	// Their texts depend on the code alone.
+	Explain func(n *snapshot.Node, code Code) []Reason
+	// Counters are what Reject looks at beyond the node. Begin is called before
+	// the nodes are asked, and tells whether there is anything to ask.
+	Counters []Counter
+	Begin    func() bool
 	// Only restricts the pod to these nodes, so that no other need be looked at.
 	// Nil is no restriction.
 	Only []string
 	// Never, if set, says why the pod fits no node at all.
-	Never Reason
+	Never []Reason
+}
+
+// Counter keeps numbers over all nodes and the pods on them, for pods of one kind.
+type Counter interface {
+	// Reset counts everything anew.
+	Reset(s *snapshot.Snapshot)
+	// Change takes over that a pod came to a node (sign 1) or left it (-1).
+	Change(n *snapshot.Node, p *snapshot.Pod, sign int64)
 }
 
 // Score is one preference among the nodes that fit.
 type Score struct {
 	Name   string
 	Weight int64
-	// For prepares the preference for one pod; nil is no preference.
-	For func(pod *snapshot.Pod, s *snapshot.Snapshot) func(n *snapshot.Node) int64
-	// Scale brings the values to 0…MaxScore; without it they are there already.
+	// For prepares the preference for one pod, or for many that are alike.
+	For func(pod *snapshot.Pod, s *snapshot.Snapshot) Rating
+}
+
+// Rating is a score prepared for one pod. The zero value is no preference.
+type Rating struct {
+	// Value rates a node. It is nil where all are alike.
+	Value func(n *snapshot.Node) int64
+	// Scale brings the values to 0…MaxScore.
 	Scale Scale
-}
-
-// MaxScore is the best that one Score can give a node, before its weight.
-const MaxScore = 100
-
-// Scale is how a Score's values become 0…MaxScore.
-type Scale uint8
-
-// The scales.
-const (
-	AsIs     Scale = iota
-	ToMax          // in proportion to the largest
-	Reversed       // likewise, and the smallest is best
-	Spread         // the smallest is best, by how far it is from the largest; Ignored gives 0
-	Range          // the smallest gives 0 and the largest MaxScore
-)
-
-// Apply scales values in place.
-func (s Scale) Apply(values []int64) {
-	switch {
-	case s == AsIs || len(values) == 0:
-		return
-	case s == Spread:
-		spread(values)
-		return
-	case s == Range:
-		low, high := slices.Min(values), slices.Max(values)
-		for i, v := range values {
-			values[i] = (v - low) * MaxScore / max(1, high-low)
-		}
-		return
-	}
-	top := int64(0)
-	for _, v := range values {
-		top = max(top, v)
-	}
-	for i, v := range values {
-		if top > 0 {
-			v = v * MaxScore / top
-		}
-		if s == Reversed {
-			v = MaxScore - v
-		}
-		values[i] = v
-	}
-}
-
-// Ignored is the value of a node that Spread does not compare.
-const Ignored = -1
-
-func spread(values []int64) {
-	low, high := int64(math.MaxInt64), int64(0)
-	for _, v := range values {
-		if v != Ignored {
-			low, high = min(low, v), max(high, v)
-		}
-	}
-	for i, v := range values {
-		switch {
-		case v == Ignored:
-			values[i] = 0
-		case high == 0:
-			values[i] = MaxScore
-		default:
-			values[i] = MaxScore * (high + low - v) / high
-		}
-	}
+	// Counters are what Value looks at beyond the node. Begin is called with the
+	// nodes that fit before they are rated; it is false where all are alike.
+	Counters []Counter
+	Begin    func(fitting []*snapshot.Node) bool
+	// Stale tells whether values may be others than before, though neither the
+	// nodes nor the counters have changed. It may be nil.
+	Stale func() bool
 }
 
 // Filters returns all filters in the order in which they are asked: the first
-// that rejects a node gives the reason.
-func Filters() []Filter {
-	return []Filter{Unschedulable(), NodeName(), Taints(), NodeAffinity(), HostPorts(), Fit(), TopologySpread(), PodAffinity()}
+// that rejects a node gives the reason. Those that look at other nodes come last.
+func Filters(o Options) []Filter {
+	return []Filter{
+		NodeName(), Unschedulable(), Taints(), NodeAffinity(o.AddedAffinity), HostPorts(), Fit(o.Fit),
+		VolumeRestrictions(), VolumeLimits(), VolumeBinding(), VolumeZone(),
+		TopologySpread(o.Spread), PodAffinity(),
+	}
 }
 
-// Scores returns all scores.
-func Scores() []Score {
-	return []Score{PreferTaints(), PreferNodeAffinity(), LeastAllocated(), PreferSpread(), PreferPods(), BalancedAllocation()}
+// Scores returns all scores with their weights.
+func Scores(o Options) []Score {
+	return []Score{
+		PreferTaints(), PreferNodeAffinity(o.AddedAffinity), Allocation(o.Fit), PreferSpread(o.Spread),
+		PreferPods(o.PodAffinity), BalancedAllocation(o.Balanced), ImageLocality(), PreferVolumes(),
+	}
 }

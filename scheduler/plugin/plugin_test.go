@@ -74,7 +74,33 @@ func tolerate(tolerations ...corev1.Toleration) func(*corev1.PodSpec) {
 	return func(s *corev1.PodSpec) { s.Tolerations = tolerations }
 }
 
+// texts returns why the pod that the check is for does not fit the node.
+func texts(check Check, s *snapshot.Snapshot, n *snapshot.Node) []string {
+	if check.Reject == nil {
+		return nil
+	}
+	for _, counter := range check.Counters {
+		counter.Reset(s)
+	}
+	if check.Begin != nil && !check.Begin() {
+		return nil
+	}
+	code := check.Reject(n)
+	if code == 0 {
+		return nil
+	}
+	return textsOf(check.Explain(n, code))
+}
+
+func textsOf(reasons []Reason) (list []string) {
+	for _, r := range reasons {
+		list = append(list, r.Text)
+	}
+	return list
+}
+
 func TestFilters(t *testing.T) {
+	defaults := DefaultOptions()
 	cordoned := func(n *corev1.Node) { n.Spec.Unschedulable = true }
 	const (
 		affinity = "node(s) didn't match Pod's node affinity/selector"
@@ -112,17 +138,17 @@ func TestFilters(t *testing.T) {
 		{name: "another effect", filter: Taints(), node: taint("k", "v", "NoSchedule"),
 			pod: tolerate(corev1.Toleration{Key: "k", Value: "v", Effect: "NoExecute"}), want: []string{tainted}},
 
-		{name: "node selector", filter: NodeAffinity(), pod: func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"zone": "a"} }},
-		{name: "node selector of others", filter: NodeAffinity(),
+		{name: "node selector", filter: NodeAffinity(nil), pod: func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"zone": "a"} }},
+		{name: "node selector of others", filter: NodeAffinity(nil),
 			pod: func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"zone": "a", "disk": "hdd"} }, want: []string{affinity}},
-		{name: "In", filter: NodeAffinity(), pod: required(byLabel("zone", "In", "a", "b"))},
-		{name: "NotIn", filter: NodeAffinity(), pod: required(byLabel("zone", "NotIn", "a")), want: []string{affinity}},
-		{name: "Exists", filter: NodeAffinity(), pod: required(byLabel("disk", "Exists"))},
-		{name: "DoesNotExist", filter: NodeAffinity(), pod: required(byLabel("disk", "DoesNotExist")), want: []string{affinity}},
-		{name: "terms are alternatives", filter: NodeAffinity(), pod: required(byLabel("zone", "In", "z"), byLabel("disk", "In", "ssd"))},
-		{name: "no term matches nothing", filter: NodeAffinity(), pod: required(corev1.NodeSelectorTerm{}), want: []string{affinity}},
-		{name: "by name", filter: NodeAffinity(), pod: required(names("n1"))},
-		{name: "by another name", filter: NodeAffinity(), pod: required(names("n2")), want: []string{affinity}},
+		{name: "In", filter: NodeAffinity(nil), pod: required(byLabel("zone", "In", "a", "b"))},
+		{name: "NotIn", filter: NodeAffinity(nil), pod: required(byLabel("zone", "NotIn", "a")), want: []string{affinity}},
+		{name: "Exists", filter: NodeAffinity(nil), pod: required(byLabel("disk", "Exists"))},
+		{name: "DoesNotExist", filter: NodeAffinity(nil), pod: required(byLabel("disk", "DoesNotExist")), want: []string{affinity}},
+		{name: "terms are alternatives", filter: NodeAffinity(nil), pod: required(byLabel("zone", "In", "z"), byLabel("disk", "In", "ssd"))},
+		{name: "no term matches nothing", filter: NodeAffinity(nil), pod: required(corev1.NodeSelectorTerm{}), want: []string{affinity}},
+		{name: "by name", filter: NodeAffinity(nil), pod: required(names("n1"))},
+		{name: "by another name", filter: NodeAffinity(nil), pod: required(names("n2")), want: []string{affinity}},
 
 		{name: "free port", filter: HostPorts(), pod: hostPort("", "TCP", 80), there: []*corev1.Pod{pod("a", hostPort("", "TCP", 81))}},
 		{name: "used port", filter: HostPorts(), pod: hostPort("", "", 80), there: []*corev1.Pod{pod("a", hostPort("", "TCP", 80))}, want: []string{ports}},
@@ -130,18 +156,18 @@ func TestFilters(t *testing.T) {
 		{name: "another address", filter: HostPorts(), pod: hostPort("10.0.0.1", "TCP", 80), there: []*corev1.Pod{pod("a", hostPort("10.0.0.2", "TCP", 80))}},
 		{name: "every address", filter: HostPorts(), pod: hostPort("10.0.0.1", "TCP", 80), there: []*corev1.Pod{pod("a", hostPort("0.0.0.0", "TCP", 80))}, want: []string{ports}},
 
-		{name: "nothing requested", filter: Fit(), there: []*corev1.Pod{pod("a", requests("cpu", "9"))}},
-		{name: "just fits", filter: Fit(), pod: requests("cpu", "4", "memory", "8Gi")},
-		{name: "cpu", filter: Fit(), pod: requests("cpu", "3"), there: []*corev1.Pod{pod("a", requests("cpu", "1001m"))}, want: []string{"Insufficient cpu"}},
-		{name: "memory", filter: Fit(), pod: requests("memory", "9Gi"), want: []string{"Insufficient memory"}},
-		{name: "cpu and memory", filter: Fit(), pod: requests("cpu", "5", "memory", "9Gi"), want: []string{"Insufficient cpu", "Insufficient memory"}},
-		{name: "disk", filter: Fit(), pod: requests("ephemeral-storage", "11Gi"), want: []string{"Insufficient ephemeral-storage"}},
-		{name: "extended", filter: Fit(), pod: requests("example.com/gpu", "2"), there: []*corev1.Pod{pod("a", requests("example.com/gpu", "1"))},
+		{name: "nothing requested", filter: Fit(defaults.Fit), there: []*corev1.Pod{pod("a", requests("cpu", "9"))}},
+		{name: "just fits", filter: Fit(defaults.Fit), pod: requests("cpu", "4", "memory", "8Gi")},
+		{name: "cpu", filter: Fit(defaults.Fit), pod: requests("cpu", "3"), there: []*corev1.Pod{pod("a", requests("cpu", "1001m"))}, want: []string{"Insufficient cpu"}},
+		{name: "memory", filter: Fit(defaults.Fit), pod: requests("memory", "9Gi"), want: []string{"Insufficient memory"}},
+		{name: "cpu and memory", filter: Fit(defaults.Fit), pod: requests("cpu", "5", "memory", "9Gi"), want: []string{"Insufficient cpu", "Insufficient memory"}},
+		{name: "disk", filter: Fit(defaults.Fit), pod: requests("ephemeral-storage", "11Gi"), want: []string{"Insufficient ephemeral-storage"}},
+		{name: "extended", filter: Fit(defaults.Fit), pod: requests("example.com/gpu", "2"), there: []*corev1.Pod{pod("a", requests("example.com/gpu", "1"))},
 			want: []string{"Insufficient example.com/gpu"}},
-		{name: "extended fits", filter: Fit(), pod: requests("example.com/gpu", "1"), there: []*corev1.Pod{pod("a", requests("example.com/gpu", "1"))}},
-		{name: "not offered at all", filter: Fit(), pod: requests("example.com/fpga", "1"), want: []string{"Insufficient example.com/fpga"}},
-		{name: "full", filter: Fit(), there: []*corev1.Pod{pod("a", nil), pod("b", nil), pod("c", nil)}, want: []string{"Too many pods"}},
-		{name: "full and cpu", filter: Fit(), pod: requests("cpu", "5"), there: []*corev1.Pod{pod("a", nil), pod("b", nil), pod("c", nil)},
+		{name: "extended fits", filter: Fit(defaults.Fit), pod: requests("example.com/gpu", "1"), there: []*corev1.Pod{pod("a", requests("example.com/gpu", "1"))}},
+		{name: "not offered at all", filter: Fit(defaults.Fit), pod: requests("example.com/fpga", "1"), want: []string{"Insufficient example.com/fpga"}},
+		{name: "full", filter: Fit(defaults.Fit), there: []*corev1.Pod{pod("a", nil), pod("b", nil), pod("c", nil)}, want: []string{"Too many pods"}},
+		{name: "full and cpu", filter: Fit(defaults.Fit), pod: requests("cpu", "5"), there: []*corev1.Pod{pod("a", nil), pod("b", nil), pod("c", nil)},
 			want: []string{"Too many pods", "Insufficient cpu"}},
 	}
 	for _, tt := range tests {
@@ -152,10 +178,7 @@ func TestFilters(t *testing.T) {
 				s.Assume(snapshot.NewPod(p), "n1")
 			}
 			check := tt.filter.For(snapshot.NewPod(pod("new", tt.pod)), s)
-			var got []string
-			if check.Reject != nil {
-				got = check.Reject(s.Node("n1"))
-			}
+			got := texts(check, s, s.Node("n1"))
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("rejected for %q, want %q", got, tt.want)
 			}
@@ -171,26 +194,27 @@ func TestNodeAffinityRestricts(t *testing.T) {
 		name  string
 		pod   func(*corev1.PodSpec)
 		only  []string
-		never string
+		never []string
 	}{
 		{name: "labels", pod: required(byLabel("zone", "Exists"))},
 		{name: "one", pod: required(names("a")), only: []string{"a"}},
 		{name: "either", pod: required(names("b"), names("a", "b")), only: []string{"a", "b"}},
 		{name: "name or label", pod: required(names("b"), byLabel("zone", "Exists"))},
-		{name: "conflict", never: "pod affinity terms conflict", pod: required(corev1.NodeSelectorTerm{
+		{name: "conflict", never: []string{"pod affinity terms conflict"}, pod: required(corev1.NodeSelectorTerm{
 			MatchFields: slices.Concat(names("a").MatchFields, names("b").MatchFields)})},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			check := NodeAffinity().For(snapshot.NewPod(pod("p", tt.pod)), snapshot.New())
-			if !slices.Equal(check.Only, tt.only) || check.Never != tt.never {
-				t.Errorf("only %q never %q, want %q %q", check.Only, check.Never, tt.only, tt.never)
+			check := NodeAffinity(nil).For(snapshot.NewPod(pod("p", tt.pod)), snapshot.New())
+			if !slices.Equal(check.Only, tt.only) || !slices.Equal(textsOf(check.Never), tt.never) {
+				t.Errorf("only %q never %v, want %q %q", check.Only, check.Never, tt.only, tt.never)
 			}
 		})
 	}
 }
 
 func TestScores(t *testing.T) {
+	defaults := DefaultOptions()
 	preferred := func(s *corev1.PodSpec) {
 		s.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
 			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{
@@ -208,16 +232,16 @@ func TestScores(t *testing.T) {
 		{name: "no deterring taint", score: PreferTaints(), node: taint("k", "v", "NoSchedule"), want: -1},
 		{name: "deterring taint", score: PreferTaints(), node: taint("k", "v", "PreferNoSchedule"), want: 1},
 		{name: "tolerated", score: PreferTaints(), node: taint("k", "v", "PreferNoSchedule"), pod: tolerate(corev1.Toleration{Operator: "Exists"}), want: 0},
-		{name: "no affinity", score: PreferNodeAffinity(), want: -1},
-		{name: "sum of weights", score: PreferNodeAffinity(), pod: preferred, want: 10},
-		{name: "empty after", score: LeastAllocated(), pod: requests("cpu", "0", "memory", "0"), want: 100},
-		{name: "half of both", score: LeastAllocated(), pod: requests("cpu", "2", "memory", "4Gi"), want: 50},
-		{name: "counts what is there", score: LeastAllocated(), pod: requests("cpu", "1", "memory", "0"), there: []*corev1.Pod{pod("a", requests("cpu", "1", "memory", "4Gi"))}, want: 50},
-		{name: "nothing named counts", score: LeastAllocated(), want: 97}, // (97 % of cpu + 97 % of memory) / 2
-		{name: "balanced either way", score: BalancedAllocation(), pod: requests("cpu", "2", "memory", "4Gi"), want: 75},
-		{name: "all of cpu alone", score: BalancedAllocation(), pod: requests("cpu", "4"), want: 50},
-		{name: "mends the balance", score: BalancedAllocation(), pod: requests("cpu", "4"), there: []*corev1.Pod{pod("a", requests("memory", "8Gi"))}, want: 100},
-		{name: "best effort", score: BalancedAllocation(), want: -1},
+		{name: "no affinity", score: PreferNodeAffinity(nil), want: -1},
+		{name: "sum of weights", score: PreferNodeAffinity(nil), pod: preferred, want: 10},
+		{name: "empty after", score: Allocation(defaults.Fit), pod: requests("cpu", "0", "memory", "0"), want: 100},
+		{name: "half of both", score: Allocation(defaults.Fit), pod: requests("cpu", "2", "memory", "4Gi"), want: 50},
+		{name: "counts what is there", score: Allocation(defaults.Fit), pod: requests("cpu", "1", "memory", "0"), there: []*corev1.Pod{pod("a", requests("cpu", "1", "memory", "4Gi"))}, want: 50},
+		{name: "nothing named counts", score: Allocation(defaults.Fit), want: 97}, // (97 % of cpu + 97 % of memory) / 2
+		{name: "balanced either way", score: BalancedAllocation(defaults.Balanced), pod: requests("cpu", "2", "memory", "4Gi"), want: 75},
+		{name: "all of cpu alone", score: BalancedAllocation(defaults.Balanced), pod: requests("cpu", "4"), want: 50},
+		{name: "mends the balance", score: BalancedAllocation(defaults.Balanced), pod: requests("cpu", "4"), there: []*corev1.Pod{pod("a", requests("memory", "8Gi"))}, want: 100},
+		{name: "best effort", score: BalancedAllocation(defaults.Balanced), want: -1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -227,8 +251,8 @@ func TestScores(t *testing.T) {
 				s.Assume(snapshot.NewPod(p), "n1")
 			}
 			got := int64(-1)
-			if value := tt.score.For(snapshot.NewPod(pod("new", tt.pod)), s); value != nil {
-				got = value(s.Node("n1"))
+			if rating := tt.score.For(snapshot.NewPod(pod("new", tt.pod)), s); rating.Value != nil {
+				got = rating.Value(s.Node("n1"))
 			}
 			if got != tt.want {
 				t.Errorf("score %d, want %d", got, tt.want)

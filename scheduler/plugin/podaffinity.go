@@ -1,185 +1,151 @@
 package plugin
 
 import (
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
 )
 
-// place is where nodes are together: those with one value of a label.
-type place struct{ key, value string }
+// The codes of PodAffinity.
+const (
+	lonely Code = 1 + iota
+	crowded
+	unasked
+)
 
 // PodAffinity holds pods to places where others are, and keeps them out of
 // places with pods that they, or that in turn, repel.
 func PodAffinity() Filter {
-	var (
-		lonely  = []Reason{"node(s) didn't match pod affinity rules"}
-		crowded = []Reason{"node(s) didn't match pod anti-affinity rules"}
-		unasked = []Reason{"node(s) didn't satisfy existing pods anti-affinity rules"}
-	)
 	return Filter{
 		Name: "InterPodAffinity", Wide: true,
 		Wakes: snapshot.NodeAdded | snapshot.NodeLabels | snapshot.PodFreed | snapshot.PodPlaced,
 		For: func(pod *snapshot.Pod, s *snapshot.Snapshot) Check {
-			wanted := requiredAffinity(pod.Object)
-			unwelcome := repelled(pod, s)
-			if len(wanted) == 0 && len(pod.Repels) == 0 && len(unwelcome) == 0 {
-				return Check{}
-			}
-			near := placesWith(s, wanted, true)
-			far := placesWith(s, pod.Repels, false)
-			first := len(near) == 0 && matchesAll(s, wanted, pod.Object)
-			return Check{Reject: func(n *snapshot.Node) []Reason {
-				switch {
-				case !isIn(n, wanted, near, first):
-					return lonely
-				case touches(n, pod.Repels, far):
-					return crowded
-				case anyLabel(n, unwelcome):
-					return unasked
+			c := &company{pod: pod, s: s}
+			c.unwelcome = &weights{of: c.repelled}
+			counters := []Counter{c.unwelcome}
+			if pod.Social != nil {
+				c.near = c.tallies(pod.Social.Near, func(p *snapshot.Pod) bool { return matchesAll(s, pod.Social.Near, p.Object) })
+				for i := range pod.Social.Away {
+					t := &pod.Social.Away[i]
+					c.away = append(c.away, c.tallies(pod.Social.Away[i:i+1], func(p *snapshot.Pod) bool { return t.Matches(s, p.Object) })...)
 				}
-				return nil
-			}}
+				for _, t := range append(c.near, c.away...) {
+					counters = append(counters, t)
+				}
+			}
+			return Check{Counters: counters, Begin: c.begin, Reject: c.reject, Explain: c.explain}
 		},
 	}
 }
 
-func requiredAffinity(pod *corev1.Pod) []snapshot.Term {
-	if a := pod.Spec.Affinity; a != nil && a.PodAffinity != nil {
-		return snapshot.NewTerms(pod, a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
-	}
-	return nil
+// company is which pods are where, as one pod that is to be placed sees it.
+type company struct {
+	pod        *snapshot.Pod
+	s          *snapshot.Snapshot
+	near, away []*tally // by term
+	unwelcome  *weights
+	first      bool // of its kind: it wants to be with its like, and there is none
 }
 
-// repelled returns the places of pods that must not be where this pod is.
-func repelled(pod *snapshot.Pod, s *snapshot.Snapshot) map[place]bool {
-	var places map[place]bool
-	for other, n := range s.Repelling {
-		for i := range other.Repels {
-			t := &other.Repels[i]
-			value, ok := n.Object.Labels[t.TopologyKey]
-			if !ok || !t.Matches(s, pod.Object) {
-				continue
-			}
-			if places == nil {
-				places = map[place]bool{}
-			}
-			places[place{t.TopologyKey, value}] = true
+func (c *company) tallies(terms []snapshot.Term, of func(p *snapshot.Pod) bool) (list []*tally) {
+	for i := range terms {
+		list = append(list, &tally{places: places{key: terms[i].TopologyKey}, of: of})
+	}
+	return list
+}
+
+// repelled gives to the places of a pod that must not be where this pod is.
+func (c *company) repelled(p *snapshot.Pod, give func(key string, amount int64)) {
+	for i := range p.Social.Away {
+		if t := &p.Social.Away[i]; t.Matches(c.s, c.pod.Object) {
+			give(t.TopologyKey, 1)
 		}
 	}
-	return places
 }
 
-// placesWith returns the places of pods that terms match: each term for itself,
-// or only pods that all of them match.
-func placesWith(s *snapshot.Snapshot, terms []snapshot.Term, all bool) map[place]bool {
-	if len(terms) == 0 {
-		return nil
+func (c *company) begin() bool {
+	c.first = len(c.near) > 0 && matchesAll(c.s, c.pod.Social.Near, c.pod.Object)
+	for _, t := range c.near {
+		c.first = c.first && t.total == 0
 	}
-	places := map[place]bool{}
-	for _, n := range s.Nodes() {
-		for _, p := range n.Pods {
-			if all && !matchesAll(s, terms, p.Object) {
-				continue
+	return len(c.near) > 0 || len(c.away) > 0 || c.unwelcome.found > 0
+}
+
+func (c *company) reject(n *snapshot.Node) Code {
+	for _, t := range c.near {
+		if at := t.at[n.Slot]; at == nowhere || !c.first && t.sums[at] <= 0 {
+			return lonely | Unresolvable
+		}
+	}
+	for _, t := range c.away {
+		if at := t.at[n.Slot]; at != nowhere && t.sums[at] > 0 {
+			return crowded
+		}
+	}
+	if c.unwelcome.found > 0 {
+		if _, any := c.unwelcome.given(n); any {
+			return unasked
+		}
+	}
+	return 0
+}
+
+func (c *company) explain(n *snapshot.Node, code Code) []Reason {
+	switch code &^ Unresolvable {
+	case lonely:
+		for _, t := range c.near {
+			if at := t.at[n.Slot]; at == nowhere || !c.first && t.sums[at] <= 0 {
+				return []Reason{{Kind: Affinity, Text: "node(s) didn't match pod affinity rules", Term: t.key}}
 			}
-			for i := range terms {
-				t := &terms[i]
-				if value, ok := n.Object.Labels[t.TopologyKey]; ok && (all || t.Matches(s, p.Object)) {
-					places[place{t.TopologyKey, value}] = true
+		}
+		return always(Affinity, "node(s) didn't match pod affinity rules")
+	case crowded:
+		for _, t := range c.away {
+			if at := t.at[n.Slot]; at != nowhere && t.sums[at] > 0 {
+				return []Reason{{Kind: AntiAffinity, Text: "node(s) didn't match pod anti-affinity rules", Term: t.key}}
+			}
+		}
+		return always(AntiAffinity, "node(s) didn't match pod anti-affinity rules")
+	}
+	key, _ := c.unwelcome.given(n)
+	return []Reason{{Kind: Repelled, Text: "node(s) didn't satisfy existing pods anti-affinity rules", Term: key}}
+}
+
+// PreferPods prefers places with pods that the pod's preferred affinity names or
+// whose affinity names it, and without those that its preferred anti-affinity
+// names or that would rather be without it.
+func PreferPods(o PodAffinityOptions) Score {
+	return Score{Name: "InterPodAffinity", Weight: 2, For: func(pod *snapshot.Pod, s *snapshot.Snapshot) Rating {
+		own := pod.Social != nil && (len(pod.Social.PreferNear) > 0 || len(pod.Social.PreferAway) > 0)
+		if o.IgnorePreferred && !own {
+			return Rating{}
+		}
+		w := &weights{all: own, of: func(p *snapshot.Pod, give func(key string, amount int64)) {
+			if own {
+				mutual(s, pod.Social.PreferNear, p, 1, give)
+				mutual(s, pod.Social.PreferAway, p, -1, give)
+			}
+			if p.Social == nil {
+				return
+			}
+			for i := range p.Social.Near {
+				if t := &p.Social.Near[i]; o.HardWeight > 0 && t.Matches(s, pod.Object) {
+					give(t.TopologyKey, o.HardWeight)
 				}
 			}
+			mutual(s, p.Social.PreferNear, pod, 1, give)
+			mutual(s, p.Social.PreferAway, pod, -1, give)
+		}}
+		return Rating{
+			Counters: []Counter{w}, Scale: Range, Value: w.total,
+			Begin: func([]*snapshot.Node) bool { return w.found > 0 },
 		}
-	}
-	return places
+	}}
 }
 
-func matchesAll(s *snapshot.Snapshot, terms []snapshot.Term, pod *corev1.Pod) bool {
+// mutual gives what terms say of the pod.
+func mutual(s *snapshot.Snapshot, terms []snapshot.Term, pod *snapshot.Pod, sign int64, give func(key string, amount int64)) {
 	for i := range terms {
-		if !terms[i].Matches(s, pod) {
-			return false
-		}
-	}
-	return true
-}
-
-// isIn tells whether the node is in a wanted place for each term. first lets
-// the first pod of a group, which wants to be with its own kind, begin anywhere.
-func isIn(n *snapshot.Node, terms []snapshot.Term, places map[place]bool, first bool) bool {
-	for i := range terms {
-		key := terms[i].TopologyKey
-		value, ok := n.Object.Labels[key]
-		if !ok || !first && !places[place{key, value}] {
-			return false
-		}
-	}
-	return true
-}
-
-func touches(n *snapshot.Node, terms []snapshot.Term, places map[place]bool) bool {
-	for i := range terms {
-		key := terms[i].TopologyKey
-		if value, ok := n.Object.Labels[key]; ok && places[place{key, value}] {
-			return true
-		}
-	}
-	return false
-}
-
-func anyLabel(n *snapshot.Node, places map[place]bool) bool {
-	if len(places) == 0 {
-		return false
-	}
-	for key, value := range n.Object.Labels {
-		if places[place{key, value}] {
-			return true
-		}
-	}
-	return false
-}
-
-// PreferPods prefers places with pods that the pod's preferred affinity names,
-// and without those that its preferred anti-affinity names.
-func PreferPods() Score {
-	return Score{
-		Name: "InterPodAffinity", Weight: 2, Scale: Range,
-		For: func(pod *snapshot.Pod, s *snapshot.Snapshot) func(*snapshot.Node) int64 {
-			a := pod.Object.Spec.Affinity
-			if a == nil {
-				return nil
-			}
-			weights := map[place]int64{}
-			if a.PodAffinity != nil {
-				weigh(s, pod.Object, a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution, 1, weights)
-			}
-			if a.PodAntiAffinity != nil {
-				weigh(s, pod.Object, a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution, -1, weights)
-			}
-			if len(weights) == 0 {
-				return nil
-			}
-			return func(n *snapshot.Node) (sum int64) {
-				for key, value := range n.Object.Labels {
-					sum += weights[place{key, value}]
-				}
-				return sum
-			}
-		},
-	}
-}
-
-func weigh(s *snapshot.Snapshot, pod *corev1.Pod, terms []corev1.WeightedPodAffinityTerm, sign int64, weights map[place]int64) {
-	for i := range terms {
-		term := snapshot.NewTerm(pod, &terms[i].PodAffinityTerm)
-		for _, n := range s.Nodes() {
-			value, ok := n.Object.Labels[term.TopologyKey]
-			if !ok {
-				continue
-			}
-			for _, p := range n.Pods {
-				if term.Matches(s, p.Object) {
-					weights[place{term.TopologyKey, value}] += sign * int64(terms[i].Weight)
-				}
-			}
+		if t := &terms[i]; t.Matches(s, pod.Object) {
+			give(t.TopologyKey, sign*t.Weight)
 		}
 	}
 }

@@ -10,20 +10,34 @@ import (
 // Taints keeps pods off nodes with taints NoSchedule and NoExecute that they do
 // not tolerate.
 func Taints() Filter {
-	rejected := []Reason{"node(s) had untolerated taint(s)"}
 	return Filter{
 		Name:  "TaintToleration",
 		Wakes: snapshot.NodeAdded | snapshot.NodeTaints,
 		For: func(pod *snapshot.Pod, _ *snapshot.Snapshot) Check {
 			tolerations := pod.Object.Spec.Tolerations
-			return Check{Reject: func(n *snapshot.Node) []Reason {
+			untolerated := func(n *snapshot.Node) *corev1.Taint {
 				for i := range n.Barring {
 					if !tolerates(tolerations, &n.Barring[i]) {
-						return rejected
+						return &n.Barring[i]
 					}
 				}
 				return nil
-			}}
+			}
+			return Check{
+				Reject: func(n *snapshot.Node) Code {
+					if untolerated(n) != nil {
+						return Unresolvable | 1
+					}
+					return 0
+				},
+				Explain: func(n *snapshot.Node, _ Code) []Reason {
+					r := Reason{Kind: Tainted, Text: "node(s) had untolerated taint(s)"}
+					if taint := untolerated(n); taint != nil {
+						r.Taint = *taint
+					}
+					return []Reason{r}
+				},
+			}
 		},
 	}
 }
@@ -31,25 +45,22 @@ func Taints() Filter {
 // PreferTaints prefers nodes with fewer taints PreferNoSchedule that the pod
 // does not tolerate.
 func PreferTaints() Score {
-	return Score{
-		Name:   "TaintToleration",
-		Weight: 3,
-		Scale:  Reversed,
-		For: func(pod *snapshot.Pod, s *snapshot.Snapshot) func(*snapshot.Node) int64 {
-			if !s.Deterring() {
-				return nil
-			}
-			tolerations := pod.Object.Spec.Tolerations
-			return func(n *snapshot.Node) (count int64) {
-				for i := range n.Deterring {
-					if !tolerates(tolerations, &n.Deterring[i]) {
-						count++
-					}
+	return Score{Name: "TaintToleration", Weight: 3, For: func(pod *snapshot.Pod, s *snapshot.Snapshot) Rating {
+		deterring := s.Deterring()
+		stale := func() bool { return s.Deterring() != deterring }
+		if !deterring {
+			return Rating{Stale: stale}
+		}
+		tolerations := pod.Object.Spec.Tolerations
+		return Rating{Scale: Reversed, Stale: stale, Value: func(n *snapshot.Node) (count int64) {
+			for i := range n.Deterring {
+				if !tolerates(tolerations, &n.Deterring[i]) {
+					count++
 				}
-				return count
 			}
-		},
-	}
+			return count
+		}}
+	}}
 }
 
 // tolerates tells whether any toleration matches the taint. The operators Lt

@@ -118,18 +118,18 @@ func TestTogether(t *testing.T) {
 			want: map[string]string{"a1": unasked, "a2": unasked}},
 		{name: "not meant", filter: PodAffinity(), there: pods{"a1": {labelled("db", away(term("zone", "api")))}}, pod: web()},
 
-		{name: "even", filter: TopologySpread(), there: pods{"a1": {web()}, "b1": {web()}}, pod: labelled("web", spreadBy("zone", 1, "DoNotSchedule")),
+		{name: "even", filter: TopologySpread(SpreadOptions{}), there: pods{"a1": {web()}, "b1": {web()}}, pod: labelled("web", spreadBy("zone", 1, "DoNotSchedule")),
 			want: map[string]string{"none": missing}},
-		{name: "skewed", filter: TopologySpread(), there: pods{"a1": {web()}}, pod: labelled("web", spreadBy("zone", 1, "DoNotSchedule")),
+		{name: "skewed", filter: TopologySpread(SpreadOptions{}), there: pods{"a1": {web()}}, pod: labelled("web", spreadBy("zone", 1, "DoNotSchedule")),
 			want: map[string]string{"a1": skewed, "a2": skewed, "none": missing}},
-		{name: "within skew", filter: TopologySpread(), there: pods{"a1": {web()}}, pod: labelled("web", spreadBy("zone", 2, "DoNotSchedule")),
+		{name: "within skew", filter: TopologySpread(SpreadOptions{}), there: pods{"a1": {web()}}, pod: labelled("web", spreadBy("zone", 2, "DoNotSchedule")),
 			want: map[string]string{"none": missing}},
-		{name: "not about itself", filter: TopologySpread(), there: pods{"a1": {web()}}, pod: labelled("db", spreadBy("zone", 1, "DoNotSchedule")),
+		{name: "not about itself", filter: TopologySpread(SpreadOptions{}), there: pods{"a1": {web()}}, pod: labelled("db", spreadBy("zone", 1, "DoNotSchedule")),
 			want: map[string]string{"none": missing}},
-		{name: "too few domains", filter: TopologySpread(), there: pods{"a1": {web()}, "b1": {web()}},
+		{name: "too few domains", filter: TopologySpread(SpreadOptions{}), there: pods{"a1": {web()}, "b1": {web()}},
 			pod:  labelled("web", spreadBy("zone", 1, "DoNotSchedule", func(c *corev1.TopologySpreadConstraint) { c.MinDomains = &three })),
 			want: map[string]string{"a1": skewed, "a2": skewed, "b1": skewed, "none": missing}},
-		{name: "soft", filter: TopologySpread(), there: pods{"a1": {web()}}, pod: labelled("web", spreadBy("zone", 1, "ScheduleAnyway"))},
+		{name: "soft", filter: TopologySpread(SpreadOptions{}), there: pods{"a1": {web()}}, pod: labelled("web", spreadBy("zone", 1, "ScheduleAnyway"))},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -137,10 +137,7 @@ func TestTogether(t *testing.T) {
 			check := tt.filter.For(snapshot.NewPod(tt.pod), s)
 			got := map[string]string{}
 			for _, n := range s.Nodes() {
-				if check.Reject == nil {
-					break
-				}
-				if reasons := check.Reject(n); len(reasons) > 0 {
+				if reasons := texts(check, s, n); len(reasons) > 0 {
 					got[n.Name] = reasons[0]
 				}
 			}
@@ -161,25 +158,36 @@ func TestPreferTogether(t *testing.T) {
 		pod   func(*corev1.PodSpec)
 		want  []int64 // of a1, b1, none
 	}{
-		{"spread", PreferSpread(), spreadBy("zone", 1, "ScheduleAnyway"), []int64{33, 100, 0}},
-		{"near", PreferPods(), func(s *corev1.PodSpec) {
+		{"spread", PreferSpread(SpreadOptions{}), spreadBy("zone", 1, "ScheduleAnyway"), []int64{33, 100, 0}},
+		{"near", PreferPods(PodAffinityOptions{HardWeight: 1}), func(s *corev1.PodSpec) {
 			s.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{PreferredDuringSchedulingIgnoredDuringExecution: weighted}}
 		}, []int64{100, 50, 0}},
-		{"away", PreferPods(), func(s *corev1.PodSpec) {
+		{"away", PreferPods(PodAffinityOptions{HardWeight: 1}), func(s *corev1.PodSpec) {
 			s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: weighted}}
 		}, []int64{0, 50, 100}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			value := tt.score.For(snapshot.NewPod(labelled("web", tt.pod)), s)
-			got := []int64{value(s.Node("a1")), value(s.Node("b1")), value(s.Node("none"))}
-			tt.score.Scale.Apply(got)
+			rating := tt.score.For(snapshot.NewPod(labelled("web", tt.pod)), s)
+			for _, counter := range rating.Counters {
+				counter.Reset(s)
+			}
+			rating.Begin(s.Nodes())
+			got := []int64{rating.Value(s.Node("a1")), rating.Value(s.Node("b1")), rating.Value(s.Node("none"))}
+			rating.Scale.Apply(got)
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("scores %v, want %v", got, tt.want)
 			}
 		})
 	}
-	if PreferSpread().For(snapshot.NewPod(web()), s) != nil || PreferPods().For(snapshot.NewPod(web()), s) != nil {
-		t.Error("a pod without preferences is scored")
+	if PreferSpread(SpreadOptions{}).For(snapshot.NewPod(web()), s).Value != nil {
+		t.Error("a pod without constraints is scored")
+	}
+	rating := PreferPods(PodAffinityOptions{HardWeight: 1}).For(snapshot.NewPod(web()), s)
+	for _, counter := range rating.Counters {
+		counter.Reset(s)
+	}
+	if rating.Begin(s.Nodes()) {
+		t.Error("a pod without preferences is scored where nobody has any")
 	}
 }

@@ -9,14 +9,16 @@ import (
 // Unschedulable keeps pods off cordoned nodes, unless they tolerate the taint
 // that stands for it.
 func Unschedulable() Filter {
-	rejected := []Reason{"node(s) were unschedulable"}
-	reject := func(n *snapshot.Node) []Reason {
-		if n.Object.Spec.Unschedulable {
-			return rejected
-		}
-		return nil
-	}
 	cordon := corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}
+	check := Check{
+		Reject: func(n *snapshot.Node) Code {
+			if n.Object.Spec.Unschedulable {
+				return Unresolvable | 1
+			}
+			return 0
+		},
+		Explain: func(*snapshot.Node, Code) []Reason { return always(Cordoned, "node(s) were unschedulable") },
+	}
 	return Filter{
 		Name:  "NodeUnschedulable",
 		Wakes: snapshot.NodeAdded | snapshot.NodeTaints,
@@ -24,7 +26,7 @@ func Unschedulable() Filter {
 			if tolerates(pod.Object.Spec.Tolerations, &cordon) {
 				return Check{}
 			}
-			return Check{Reject: reject}
+			return check
 		},
 	}
 }

@@ -64,6 +64,11 @@ func (r *Resources) lessAnywhere(other *Resources) bool {
 	return slices.ContainsFunc(other.Others, func(o Amount) bool { return r.Other(o.Name) < o.Value })
 }
 
+func (r *Resources) equal(other *Resources) bool {
+	return r.MilliCPU == other.MilliCPU && r.Memory == other.Memory && r.Ephemeral == other.Ephemeral &&
+		slices.Equal(r.Others, other.Others)
+}
+
 // NewResources returns list as numbers. The resource "pods" is left out: it is
 // a limit on the number of pods, and no pod asks for it.
 func NewResources(list corev1.ResourceList) Resources {

@@ -102,6 +102,7 @@ func TestPodsComeAndGo(t *testing.T) {
 	}
 	smaller := bound.DeepCopy()
 	smaller.Spec.Containers[0].Resources.Requests["cpu"] = resource.MustParse("500m")
+	smaller.Generation++
 	if e := s.SetPod(smaller); e != PodFreed || s.Node("n1").Requested.MilliCPU != 500 {
 		t.Errorf("resize gave event %b, requested %d", e, s.Node("n1").Requested.MilliCPU)
 	}

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 type Term struct {
 	// TopologyKey is the node label whose equal values make nodes one place.
 	TopologyKey string
+	Weight      int64 // of a preference
 
 	selector        labels.Selector
 	namespaces      []string
@@ -69,38 +71,20 @@ func (t *Term) Matches(s *Snapshot, pod *corev1.Pod) bool {
 	return t.selector.Matches(labels.Set(pod.Labels))
 }
 
-// NewTerms parses the terms of owner.
-func NewTerms(owner *corev1.Pod, terms []corev1.PodAffinityTerm) []Term {
-	if len(terms) == 0 {
-		return nil
-	}
-	parsed := make([]Term, len(terms))
-	for i := range terms {
-		parsed[i] = NewTerm(owner, &terms[i])
-	}
-	return parsed
-}
-
-// repels returns the terms of the pods that pod must not share a place with.
-func repels(pod *corev1.Pod) []Term {
-	if a := pod.Spec.Affinity; a != nil && a.PodAntiAffinity != nil {
-		return NewTerms(pod, a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
-	}
-	return nil
-}
-
 // SetNamespace takes over the labels of a namespace, which select it in terms.
-func (s *Snapshot) SetNamespace(name string, labels map[string]string) { s.namespaces[name] = labels }
+func (s *Snapshot) SetNamespace(name string, labels map[string]string) {
+	if old, known := s.namespaces[name]; known && maps.Equal(old, labels) {
+		return
+	}
+	s.namespaces[name] = labels
+	s.log.restart()
+}
 
 // RemoveNamespace forgets a namespace.
-func (s *Snapshot) RemoveNamespace(name string) { delete(s.namespaces, name) }
-
-// Repelling yields the pods that must not share a place with some others, and
-// their nodes.
-func (s *Snapshot) Repelling(yield func(*Pod, *Node) bool) {
-	for p, n := range s.repelling {
-		if n.Object != nil && !yield(p, n) {
-			return
-		}
-	}
+func (s *Snapshot) RemoveNamespace(name string) {
+	delete(s.namespaces, name)
+	s.log.restart()
 }
+
+// Sociable returns the placed pods that care for others, with their nodes.
+func (s *Snapshot) Sociable() map[*Pod]*Node { return s.sociable }

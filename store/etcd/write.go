@@ -50,7 +50,7 @@ func (s *Store) write(ctx context.Context, w store.Write, lease int64) (store.Re
 		return 0, fmt.Errorf("write %s: %w", w.Key, writeError(err))
 	}
 	if !resp.Succeeded {
-		return 0, conflict(w.Key, resp)
+		return 0, refused(w, resp)
 	}
 	if w.Value == nil && resp.Responses[0].GetResponseDeleteRange().Deleted == 0 {
 		return 0, store.ErrNotFound
@@ -67,21 +67,41 @@ func transaction(w store.Write, lease int64) *pb.TxnRequest {
 		op.Request = &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: key}}
 	}
 	txn := &pb.TxnRequest{Success: []*pb.RequestOp{op}}
-	if w.If == store.IfAny {
-		return txn
+	if w.While.Key != "" {
+		guard := []byte(w.While.Key)
+		txn.Compare = append(txn.Compare, &pb.Compare{
+			Result: pb.Compare_EQUAL, Target: pb.Compare_CREATE, Key: guard,
+			TargetUnion: &pb.Compare_CreateRevision{CreateRevision: w.While.Created},
+		})
+		txn.Failure = append(txn.Failure, read(guard))
 	}
-	// ModRevision 0 is etcd's way to say that the key does not exist.
-	txn.Compare = []*pb.Compare{{
-		Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: key,
-		TargetUnion: &pb.Compare_ModRevision{ModRevision: w.If},
-	}}
-	txn.Failure = []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: key}}}}
+	if w.If != store.IfAny {
+		// ModRevision 0 is etcd's way to say that the key does not exist.
+		txn.Compare = append(txn.Compare, &pb.Compare{
+			Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: key,
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: w.If},
+		})
+		txn.Failure = append(txn.Failure, read(key))
+	}
 	return txn
 }
 
-func conflict(key string, resp *pb.TxnResponse) error {
-	c := &store.ConflictError{Key: key}
-	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+func read(key []byte) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: key}}}
+}
+
+// refused says which condition did not hold, from what the else-branch read.
+func refused(w store.Write, resp *pb.TxnResponse) error {
+	found := resp.Responses
+	if w.While.Key != "" {
+		guard := found[0].GetResponseRange().Kvs
+		if len(guard) == 0 || guard[0].CreateRevision != w.While.Created {
+			return fmt.Errorf("write %s: %w", w.Key, store.ErrFenced)
+		}
+		found = found[1:]
+	}
+	c := &store.ConflictError{Key: w.Key}
+	if kvs := found[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		c.Current, c.Exists = entry(kvs[0]), true
 	}
 	return c

@@ -123,6 +123,9 @@ func (s *Store) Write(ctx context.Context, w store.Write) (store.Revision, error
 		return 0, store.ErrClosed
 	}
 	s.expire()
+	if guard, ok := s.keys.Get(w.While.Key); w.While.Key != "" && (!ok || guard.CreateRevision != w.While.Created) {
+		return 0, fmt.Errorf("write %s: %w", w.Key, store.ErrFenced)
+	}
 	cur, exists := s.keys.Get(w.Key)
 	if w.If != store.IfAny && w.If != cur.ModRevision {
 		return 0, &store.ConflictError{Key: w.Key, Current: cur, Exists: exists}

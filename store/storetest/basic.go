@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -65,6 +66,42 @@ func (s *suite) delete() {
 	s.entryIs("/a", entryOf("/a", "2", again, again))
 	s.remove("/a", store.IfAny)
 	s.entryIs("/a", store.Entry{})
+}
+
+// guard: a write holds only while the life of the key that it names goes on,
+// whatever its other condition.
+func (s *suite) guard() {
+	created := s.write("/leader", "a", 0)
+	while := store.Guard{Key: "/leader", Created: created}
+	fenced := func(w store.Write) {
+		s.Helper()
+		w.While = while
+		if _, err := s.store.Write(s.ctx, w); !errors.Is(err, store.ErrFenced) {
+			s.Errorf("write %+v gave %v, want %v", w, err, store.ErrFenced)
+		}
+	}
+	rev, err := s.store.Write(s.ctx, store.Write{Key: "/a", Value: []byte("1"), While: while})
+	if err != nil {
+		s.Fatalf("guarded create: %v", err)
+	}
+	s.write("/leader", "b", created) // a change does not end the life
+	_, err = s.store.Write(s.ctx, store.Write{Key: "/a", Value: []byte("2"), If: rev + 7, While: while})
+	s.conflicts(err, entryOf("/a", "1", rev, rev))
+	if rev, err = s.store.Write(s.ctx, store.Write{Key: "/a", Value: []byte("2"), If: rev, While: while}); err != nil {
+		s.Fatalf("guarded update: %v", err)
+	}
+	s.remove("/leader", store.IfAny)
+	fenced(store.Write{Key: "/a", Value: []byte("3"), If: rev})
+	s.write("/leader", "c", 0)
+	before := s.current()
+	fenced(store.Write{Key: "/a", Value: []byte("3"), If: rev})
+	fenced(store.Write{Key: "/a", Value: []byte("3"), If: rev + 7})
+	fenced(store.Write{Key: "/a", Value: []byte("3"), If: store.IfAny})
+	fenced(store.Write{Key: "/a", If: store.IfAny})
+	fenced(store.Write{Key: "/b", Value: []byte("3")})
+	if after := s.current(); after != before {
+		s.Errorf("fenced writes moved the revision from %d to %d", before, after)
+	}
 }
 
 func (s *suite) badWrites() {

@@ -23,6 +23,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"get", (*suite).get},
 		{"create", (*suite).create},
+		{"guard", (*suite).guard},
 		{"update", (*suite).update},
 		{"delete", (*suite).delete},
 		{"bad writes", (*suite).badWrites},

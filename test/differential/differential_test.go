@@ -28,7 +28,7 @@ const slack = 2
 // TestAgreement plays the hand-picked scenes and a few generated ones, and fails
 // where Skiff agrees less with upstream than it once did.
 func TestAgreement(t *testing.T) {
-	p, err := startPair(t.Context(), "../../bench")
+	p, err := startPair(t.Context(), "../../bench", false)
 	if err != nil {
 		t.Fatal(err)
 	}

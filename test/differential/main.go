@@ -36,6 +36,7 @@ type options struct {
 	ignore      *regexp.Regexp
 	causes      int
 	picked      bool   // play the hand-picked scenes
+	stories     bool   // tell stories instead of playing scenes
 	schemas     string // collect upstream's schemas into this file instead
 	bench       string // the folder of the module bench
 }
@@ -51,6 +52,7 @@ func flags() (*options, error) {
 	flag.BoolVar(&o.show, "print", false, "print the scenes, in the form of cases/*.txt, instead of a report")
 	flag.BoolVar(&o.json, "json", false, "print the report as JSON")
 	flag.BoolVar(&o.picked, "picked", true, "play the hand-picked scenes too")
+	flag.BoolVar(&o.stories, "stories", false, "run controllers and schedulers beside both servers, and compare what they make of the stories in stories/")
 	flag.IntVar(&o.causes, "causes", 40, "how many causes of differences to print; 0 = all")
 	flag.IntVar(&o.workers, "workers", 4, "how many scenes to play at a time")
 	flag.StringVar(&o.schemas, "schemas", "", "write the schemas that upstream serves to this file, and do nothing else")
@@ -100,13 +102,16 @@ func run() error {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	p, err := startPair(ctx, o.bench)
+	p, err := startPair(ctx, o.bench, o.stories)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
 	if o.schemas != "" {
 		return p.upstream.collect(ctx, o.schemas)
+	}
+	if o.stories {
+		return p.runStories(ctx, o)
 	}
 	r, err := p.examine(ctx, o)
 	if err != nil {

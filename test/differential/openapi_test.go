@@ -9,7 +9,7 @@ import (
 // TestOpenAPI holds the documents of all that Skiff serves to upstream's: for
 // every path and schema that both have, no word may differ.
 func TestOpenAPI(t *testing.T) {
-	p, err := startPair(t.Context(), "../../bench")
+	p, err := startPair(t.Context(), "../../bench", false)
 	if err != nil {
 		t.Fatal(err)
 	}

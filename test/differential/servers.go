@@ -33,10 +33,10 @@ func newServer(url string, authority *pki.Pair) *server {
 	return &server{url: url, authority: authority, clients: map[string]*http.Client{}}
 }
 
-// pair is upstream's API server and Skiff's, with users in common. No
-// controllers run beside either.
+// pair is upstream's API server and Skiff's, with users in common.
 type pair struct {
 	upstream, skiff *server
+	controllers     bool // they run beside both, and the schedulers
 
 	peer    *upstream.ControlPlane
 	cancel  context.CancelFunc
@@ -46,7 +46,7 @@ type pair struct {
 
 // startPair starts both servers on empty directories, below the folder of this
 // module: dir ends with the pair.
-func startPair(ctx context.Context, bench string) (p *pair, err error) {
+func startPair(ctx context.Context, bench string, controllers bool) (p *pair, err error) {
 	if err := os.MkdirAll(filepath.Join(bench, ".cache"), 0o755); err != nil {
 		return nil, fmt.Errorf("make cache: %w", err)
 	}
@@ -54,7 +54,7 @@ func startPair(ctx context.Context, bench string) (p *pair, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("find cache: %w", err)
 	}
-	p = &pair{stopped: make(chan error, 1)}
+	p = &pair{controllers: controllers, stopped: make(chan error, 1)}
 	if p.dir, err = os.MkdirTemp(cache, "differential-"); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
@@ -67,7 +67,7 @@ func startPair(ctx context.Context, bench string) (p *pair, err error) {
 
 func (p *pair) start(ctx context.Context, bench string) error {
 	config := cluster.DefaultConfig("differential")
-	config.DataDir = filepath.Join(p.dir, "skiff")
+	config.DataDir, config.Node = filepath.Join(p.dir, "skiff"), false
 	port, err := process.FreePort()
 	if err != nil {
 		return err
@@ -78,15 +78,18 @@ func (p *pair) start(ctx context.Context, bench string) error {
 		return err
 	}
 	p.upstream = newServer("", authority)
-	p.peer, err = upstream.New(upstream.Config{Bench: bench, Dir: filepath.Join(p.dir, "upstream"), Authority: authority})
+	p.peer, err = upstream.New(upstream.Config{Bench: bench, Dir: filepath.Join(p.dir, "upstream"), Authority: authority, Controllers: p.controllers})
 	if err != nil {
 		return err
 	}
 	p.upstream.url = p.peer.URL()
 	ctx, p.cancel = context.WithCancel(ctx)
 	go func() {
-		err := cluster.RunAPI(ctx, config, slog.New(slog.NewTextHandler(p.log(), nil)))
-		p.stopped <- err
+		run := cluster.RunAPI
+		if p.controllers {
+			run = cluster.RunServer
+		}
+		p.stopped <- run(ctx, config, slog.New(slog.NewTextHandler(p.log(), nil)))
 	}()
 	if err := p.peer.StartServer(); err != nil {
 		return err
@@ -94,7 +97,11 @@ func (p *pair) start(ctx context.Context, bench string) error {
 	if err := p.findSkiff(config); err != nil {
 		return err
 	}
-	return errors.Join(p.upstream.ready(p.peer.Died), p.skiff.ready(p.skiffDied))
+	err = errors.Join(p.upstream.ready(p.peer.Died), p.skiff.ready(p.skiffDied))
+	if err == nil && p.controllers {
+		err = p.peer.StartControllers()
+	}
+	return err
 }
 
 // findSkiff reads the authority that Skiff has made, once it is complete.
