@@ -21,6 +21,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/podgc"
 	"github.com/skiff-sh/skiff/controller/replicaset"
+	"github.com/skiff-sh/skiff/controller/replication"
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
@@ -29,11 +30,12 @@ import (
 
 // allControllers lists every controller.
 func allControllers(kinds []*resource.Info, authority []byte, started time.Time) []controller.Controller {
-	all := []controller.Controller{
+	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
 		rootca.Controller(authority),
 		replicaset.Controller(),
+		replication.Controller(),
 		deployment.Controller(),
 		disruption.Controller(kinds),
 		disruption.Stale(),
@@ -44,8 +46,8 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		resourcequota.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
+		garbagecollector.Controller(kinds),
 	}
-	return append(all, garbagecollector.Controllers(kinds)...)
 }
 
 // controllerUser is who a controller writes as.
