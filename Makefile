@@ -52,7 +52,7 @@ differential:
 
 # Upstream's scheduler beside Skiff's, rule by rule, on SEEDS random clusters.
 scheduling:
-	@cd test/scheduler && $(GO) test -count 1 -run Decisions -v . -seeds $(or $(SEEDS),300)
+	@cd test/differential/scheduler && $(GO) test -count 1 -run Decisions -v . -seeds $(or $(SEEDS),300)
 
 # The schemas that our OpenAPI documents are made of, from upstream's.
 schemas:

@@ -1,6 +1,6 @@
 // Upstream's scheduler beside Skiff's, decision by decision. A module of its
 // own: nothing of Skiff may import k8s.io/kubernetes.
-module github.com/skiff-sh/skiff/test/scheduler
+module github.com/skiff-sh/skiff/test/differential/scheduler
 
 go 1.26.6
 
@@ -92,9 +92,9 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-replace github.com/skiff-sh/skiff => ../..
+replace github.com/skiff-sh/skiff => ../../..
 
-replace github.com/skiff-sh/skiff/bench => ../../bench
+replace github.com/skiff-sh/skiff/bench => ../../../bench
 
 replace (
 	k8s.io/api => k8s.io/api v0.37.2
