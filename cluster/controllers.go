@@ -25,6 +25,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/tainteviction"
 	"github.com/skiff-sh/skiff/resource"
 )
 
@@ -42,6 +43,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
+		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
 		resourcequota.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
