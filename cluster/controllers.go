@@ -30,7 +30,7 @@ import (
 
 // allControllers lists every controller.
 func allControllers(kinds []*resource.Info, authority []byte, started time.Time) []controller.Controller {
-	all := []controller.Controller{
+	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
 		rootca.Controller(authority),
@@ -46,8 +46,8 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		resourcequota.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
+		garbagecollector.Controller(kinds),
 	}
-	return append(all, garbagecollector.Controllers(kinds)...)
 }
 
 // controllerUser is who a controller writes as.
