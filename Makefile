@@ -62,7 +62,7 @@ schemas:
 # tests at once. The first time builds for half an hour.
 conformance: build
 	@$(GO) run ./test/conformance $(if $(FOCUS),-focus '$(FOCUS)') $(if $(SKIP),-skip '$(SKIP)') \
-		$(if $(PROCS),-procs $(PROCS)) $(if $(OUTPUT),-output $(OUTPUT))
+		$(if $(PROCS),-procs $(PROCS)) $(if $(NAME),-name $(NAME)) $(if $(OUTPUT),-output $(OUTPUT))
 
 fuzz:
 	@test/fuzz.sh $(or $(TIME),30s)
