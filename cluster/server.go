@@ -166,7 +166,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	stopHTTP := s.serveHTTP(token)
-	all := controlplane.Controllers(resource.All(), s.id.authority.CertificatePEM(), time.Now())
+	all := controlplane.Controllers(resource.All(), s.id.authority, time.Now())
 	if err := s.api.Bootstrap(ctx, controlplane.Initial(all, DNSAddress(s.config.ServiceCIDR))); err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func newLoop(ctx context.Context, c client.Client, deps Deps, rnd *rand.Rand) *l
 func (l *loop) load() *watchcache.Reader {
 	cache := l.client.Cache()
 	v := cache.View()
-	reader := cache.Read(v.Revision(), kinds()...)
+	reader := cache.Read(v.Revision(), Kinds()...)
 	l.reset(v)
 	return reader
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/certificates"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
 	"github.com/skiff-sh/skiff/controller/deployment"
@@ -29,16 +30,21 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/tainteviction"
+	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 )
 
 // Controllers lists every controller. authority is the cluster's certificate
-// authority in PEM.
-func Controllers(kinds []*resource.Info, authority []byte, started time.Time) []controller.Controller {
+// authority, which signs for it.
+func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
-		rootca.Controller(authority),
+		rootca.Controller(authority.CertificatePEM()),
+		certificates.Controller(signingOf(authority)),
+		certificates.PodRequests(),
+		certificates.Publisher(authority.CertificatePEM()),
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
@@ -47,6 +53,7 @@ func Controllers(kinds []*resource.Info, authority []byte, started time.Time) []
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
+		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
 		resourcequota.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
@@ -55,9 +62,18 @@ func Controllers(kinds []*resource.Info, authority []byte, started time.Time) []
 	}
 }
 
-// ControllerUser is who a controller writes as.
+// ControllerUser is who a controller writes as: the account that upstream gives
+// its rights to.
 func ControllerUser(name string) authn.User {
-	return Authenticated(authn.ServiceAccount(metav1.NamespaceSystem, name+"-controller", ""))
+	return Authenticated(authn.ServiceAccount(metav1.NamespaceSystem, controllerAccount(name), ""))
+}
+
+func controllerAccount(name string) string {
+	switch name {
+	case "podcertificaterequestcleaner", "kube-apiserver-serving-clustertrustbundle-publisher":
+		return name
+	}
+	return name + "-controller"
 }
 
 // Authenticated puts a user into the group of all that are known.
@@ -78,7 +94,7 @@ func permit(d *authz.Defaults, all []controller.Controller) {
 	for _, c := range all {
 		user := ControllerUser(c.Name).Name
 		need := controller.Rules(c)
-		if role := d.ClusterRole("system:controller:" + c.Name + "-controller"); role != nil {
+		if role := d.ClusterRole("system:controller:" + controllerAccount(c.Name)); role != nil {
 			if covered, _ := validation.Covers(role.Rules, need); covered {
 				continue
 			}

@@ -92,7 +92,7 @@ func New(config Config) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &World{api, controlplane.Controllers(resource.All(), k.authority.CertificatePEM(), config.Now())}, nil
+	return &World{api, controlplane.Controllers(resource.All(), k.authority, config.Now())}, nil
 }
 
 // Boot writes what every cluster has. The server must be fed meanwhile.
