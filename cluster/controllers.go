@@ -21,6 +21,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/podgc"
 	"github.com/skiff-sh/skiff/controller/replicaset"
+	"github.com/skiff-sh/skiff/controller/replication"
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
@@ -34,6 +35,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		serviceaccount.Controller(),
 		rootca.Controller(authority),
 		replicaset.Controller(),
+		replication.Controller(),
 		deployment.Controller(),
 		disruption.Controller(kinds),
 		disruption.Stale(),

@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -18,7 +18,7 @@ import (
 // surplus returns the n pods that are missed least, in upstream's order: not
 // assigned, pending, not ready, cheap (KEP-2255), crowded on their node, young
 // (in orders of magnitude, KEP-2185), restarted often.
-func surplus(v *view.View, rs *appsv1.ReplicaSet, active []*corev1.Pod, n int, now time.Time) []*corev1.Pod {
+func surplus(v *view.View, rs *set, active []*corev1.Pod, n int, now time.Time) []*corev1.Pod {
 	if n >= len(active) {
 		return active
 	}
@@ -28,12 +28,12 @@ func surplus(v *view.View, rs *appsv1.ReplicaSet, active []*corev1.Pod, n int, n
 	return pods[:n]
 }
 
-// crowds counts, per node, the active pods of all ReplicaSets that have the same
-// controller as rs: of one Deployment, say.
-func crowds(v *view.View, rs *appsv1.ReplicaSet) map[string]int {
+// crowds counts, per node, the active pods of all sets of the kind that have the
+// same controller as rs: of one Deployment, say.
+func crowds(v *view.View, rs *set) map[string]int {
 	crowd := map[string]int{}
-	add := func(sibling *appsv1.ReplicaSet) {
-		for p := range view.By(v, resource.Pods, resource.OwnerIndex, string(sibling.UID)) {
+	add := func(sibling types.UID) {
+		for p := range view.By(v, resource.Pods, resource.OwnerIndex, string(sibling)) {
 			if resource.PodActive(p) && p.Spec.NodeName != "" {
 				crowd[p.Spec.NodeName]++
 			}
@@ -41,11 +41,11 @@ func crowds(v *view.View, rs *appsv1.ReplicaSet) map[string]int {
 	}
 	owner := metav1.GetControllerOfNoCopy(rs)
 	if owner == nil {
-		add(rs)
+		add(rs.UID)
 		return crowd
 	}
-	for sibling := range view.By(v, resource.ReplicaSets, resource.OwnerIndex, string(owner.UID)) {
-		add(sibling)
+	for e := range v.Indexed(rs.kind, resource.OwnerIndex, string(owner.UID)) {
+		add(e.Object.GetUID())
 	}
 	return crowd
 }

@@ -8,7 +8,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -24,18 +23,13 @@ import (
 // burst is the most pods that one plan creates or deletes, as upstream's.
 const burst = 500
 
-// Controller returns the controller.
+// Controller returns the controller of ReplicaSets.
 func Controller() controller.Controller {
-	return controller.Controller{
-		Name:  "replicaset",
-		For:   resource.ReplicaSets.Info,
-		Reads: []controller.Input{{Kind: resource.Pods.Info, Keys: controller.KeysOfOwned(resource.ReplicaSets, selectorOf)}},
-		Writes: []controller.Output{
-			{Kind: resource.Pods.Info, Verbs: []resource.Verb{resource.Create, resource.Delete, resource.Patch}},
-			{Kind: resource.ReplicaSets.Info, Subresource: "status", Verbs: []resource.Verb{resource.Update}},
-		},
-		Reconcile: reconcile,
-	}
+	return Of(Kind[*appsv1.ReplicaSet]{
+		Name: "replicaset", Kind: resource.ReplicaSets, Terminating: true,
+		See: func(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet { return rs },
+		Put: func(rs *appsv1.ReplicaSet, status appsv1.ReplicaSetStatus) { rs.Status = status },
+	})
 }
 
 // selectorOf returns the selector; one that is empty matches nothing, though
@@ -51,14 +45,10 @@ func selectorOf(rs *appsv1.ReplicaSet) (labels.Selector, error) {
 	return selector, err
 }
 
-func reconcile(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
-	rs, ok := view.Get(v, resource.ReplicaSets, key.Namespace, key.Name)
-	if !ok {
-		return controller.Plan{}
-	}
-	selector, err := selectorOf(rs)
+func reconcile(v *view.View, rs *set, now time.Time, rnd *rand.Rand) controller.Plan {
+	selector, err := selectorOf(rs.ReplicaSet)
 	if err != nil {
-		return controller.Plan{Err: fmt.Errorf("parse selector of ReplicaSet %s: %w", key, err)}
+		return controller.Plan{Err: fmt.Errorf("parse selector of %s %s: %w", rs.kind.GVK.Kind, view.KeyOf(rs), err)}
 	}
 	pods, plan := claim(v, rs, selector)
 	before := len(plan.Do)
@@ -66,7 +56,7 @@ func reconcile(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) contro
 		scale(v, rs, pods, now, rnd, &plan)
 	}
 	plan.Failed = func(op client.Op, err error) controller.Plan { return failed(rs, pods, op, err, now) }
-	status, again := statusOf(rs, pods, now)
+	status, again := rs.count(pods, now)
 	plan.Again = again
 	if len(plan.Do) > before && rs.Status.ObservedGeneration == rs.Generation {
 		// Its pods change right now, so the status would be old news: the call
@@ -74,15 +64,13 @@ func reconcile(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) contro
 		return plan
 	}
 	removeFailure(&status)
-	if op, changed := writeStatus(rs, status); changed {
-		plan.Do = append(plan.Do, op)
-	}
+	plan.Do = append(plan.Do, rs.writeStatus(status)...)
 	return plan
 }
 
 // claim returns the pods that are the ReplicaSet's, and the adoptions and
 // releases that make them so.
-func claim(v *view.View, rs *appsv1.ReplicaSet, selector labels.Selector) ([]*corev1.Pod, controller.Plan) {
+func claim(v *view.View, rs *set, selector labels.Selector) ([]*corev1.Pod, controller.Plan) {
 	var pods []*corev1.Pod
 	var plan controller.Plan
 	for p := range view.By(v, resource.Pods, resource.OwnerIndex, string(rs.UID)) {
@@ -100,18 +88,18 @@ func claim(v *view.View, rs *appsv1.ReplicaSet, selector labels.Selector) ([]*co
 	for p := range pod.Orphans(v, rs.Namespace) {
 		if resource.PodActive(p) && selector.Matches(labels.Set(p.Labels)) {
 			pods = append(pods, p)
-			plan.Do = append(plan.Do, pod.Adopt(resource.Pods.Info, p, rs, resource.ReplicaSets.Info))
+			plan.Do = append(plan.Do, pod.Adopt(resource.Pods.Info, p, rs, rs.kind))
 		}
 	}
 	return pods, plan
 }
 
 // scale creates what is missing or deletes what is too many.
-func scale(v *view.View, rs *appsv1.ReplicaSet, pods []*corev1.Pod, now time.Time, rnd *rand.Rand, plan *controller.Plan) {
+func scale(v *view.View, rs *set, pods []*corev1.Pod, now time.Time, rnd *rand.Rand, plan *controller.Plan) {
 	active := activeOf(pods)
-	diff := len(active) - int(replicas(rs))
+	diff := len(active) - int(replicas(rs.ReplicaSet))
 	for range min(-diff, burst) {
-		p := pod.FromTemplate(&rs.Spec.Template, rs, resource.ReplicaSets.Info, rnd)
+		p := pod.FromTemplate(&rs.Spec.Template, rs, rs.kind, rnd)
 		plan.Do = append(plan.Do, client.Create(resource.Pods, p))
 		tell(plan, rs, "SuccessfulCreate", "Created pod: "+p.Name)
 	}
@@ -125,13 +113,13 @@ func scale(v *view.View, rs *appsv1.ReplicaSet, pods []*corev1.Pod, now time.Tim
 }
 
 // tell adds an event about the success of the plan's last operation.
-func tell(plan *controller.Plan, rs *appsv1.ReplicaSet, reason, message string) {
-	note := event.Note{About: rs, Kind: resource.ReplicaSets.Info, Reason: reason, Message: message}
+func tell(plan *controller.Plan, rs *set, reason, message string) {
+	note := event.Note{About: rs.about, Kind: rs.kind, Reason: reason, Message: message}
 	plan.Events = append(plan.Events, controller.Note{Note: note, After: len(plan.Do)})
 }
 
 // failed says in the status and as an event that pods cannot be made or removed.
-func failed(rs *appsv1.ReplicaSet, pods []*corev1.Pod, op client.Op, err error, now time.Time) controller.Plan {
+func failed(rs *set, pods []*corev1.Pod, op client.Op, err error, now time.Time) controller.Plan {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return controller.Plan{}
 	}
@@ -147,23 +135,12 @@ func failed(rs *appsv1.ReplicaSet, pods []*corev1.Pod, op client.Op, err error, 
 	default:
 		return plan
 	}
-	note := event.Note{About: rs, Kind: resource.ReplicaSets.Info, Warning: true, Reason: reason, Message: message}
+	note := event.Note{About: rs.about, Kind: rs.kind, Warning: true, Reason: reason, Message: message}
 	plan.Events = []controller.Note{{Note: note}}
-	status, _ := statusOf(rs, pods, now)
+	status, _ := rs.count(pods, now)
 	setFailure(&status, reason, err.Error(), now)
-	if op, changed := writeStatus(rs, status); changed {
-		plan.Do = append(plan.Do, op)
-	}
+	plan.Do = rs.writeStatus(status)
 	return plan
-}
-
-func writeStatus(rs *appsv1.ReplicaSet, status appsv1.ReplicaSetStatus) (client.Op, bool) {
-	if apiequality.Semantic.DeepEqual(rs.Status, status) {
-		return client.Op{}, false
-	}
-	next := rs.DeepCopy()
-	next.Status = status
-	return client.UpdateStatus(resource.ReplicaSets, next), true
 }
 
 // replicas is what is asked for; the API's default is 1.

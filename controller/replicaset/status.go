@@ -6,16 +6,18 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/resource"
 )
 
-// statusOf counts the pods. again is when the next one becomes available by
-// time alone; 0 if none does.
-func statusOf(rs *appsv1.ReplicaSet, pods []*corev1.Pod, now time.Time) (status appsv1.ReplicaSetStatus, again time.Duration) {
+// count counts the pods. again is when the next one becomes available by time
+// alone; 0 if none does.
+func (rs *set) count(pods []*corev1.Pod, now time.Time) (status appsv1.ReplicaSetStatus, again time.Duration) {
 	status = *rs.Status.DeepCopy()
 	status.ObservedGeneration = rs.Generation
 	status.Replicas, status.FullyLabeledReplicas, status.ReadyReplicas, status.AvailableReplicas = 0, 0, 0, 0
@@ -44,8 +46,18 @@ func statusOf(rs *appsv1.ReplicaSet, pods []*corev1.Pod, now time.Time) (status 
 			again = wait
 		}
 	}
-	status.TerminatingReplicas = &terminating
+	if rs.terminating {
+		status.TerminatingReplicas = &terminating
+	}
 	return status, again
+}
+
+// writeStatus returns the write of a status that has changed.
+func (rs *set) writeStatus(status appsv1.ReplicaSetStatus) []client.Op {
+	if apiequality.Semantic.DeepEqual(rs.Status, status) {
+		return nil
+	}
+	return []client.Op{rs.write(status)}
 }
 
 // setFailure adds the condition ReplicaFailure. One that is there with the same
