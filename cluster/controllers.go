@@ -17,6 +17,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
+	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/podgc"
@@ -25,6 +26,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
 	"github.com/skiff-sh/skiff/resource"
 )
 
@@ -44,6 +46,9 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		clusterroleaggregation.Controller(),
 		resourcequota.Controller(kinds),
+		job.Controller(),
+		job.Orphans(),
+		ttlafterfinished.Controller(),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 	}
