@@ -12,6 +12,7 @@ import (
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
+	"github.com/skiff-sh/skiff/controller/cronjob"
 	"github.com/skiff-sh/skiff/controller/deployment"
 	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
@@ -49,6 +50,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		job.Controller(),
 		job.Orphans(),
 		ttlafterfinished.Controller(),
+		cronjob.Controller(),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 	}

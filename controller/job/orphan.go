@@ -35,7 +35,7 @@ func Orphans() controller.Controller {
 
 // leftBy names the pods of a job that is gone or finished.
 func leftBy(v *view.View, obj resource.Object) []view.Key {
-	if job, ok := view.Get(v, resource.Jobs, obj.GetNamespace(), obj.GetName()); ok && job.UID == obj.GetUID() && !finished(job) {
+	if job, ok := view.Get(v, resource.Jobs, obj.GetNamespace(), obj.GetName()); ok && job.UID == obj.GetUID() && resource.JobEnd(job) == nil {
 		return nil
 	}
 	var keys []view.Key
@@ -58,5 +58,5 @@ func orphan(v *view.View, p *corev1.Pod) bool {
 		return false
 	}
 	job, ok := view.Get(v, resource.Jobs, p.Namespace, ref.Name)
-	return !ok || job.UID != ref.UID || finished(job) && !managedElsewhere(job)
+	return !ok || job.UID != ref.UID || resource.JobEnd(job) != nil && !managedElsewhere(job)
 }

@@ -21,7 +21,6 @@ import (
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/resource"
-	"github.com/skiff-sh/skiff/resource/validate"
 	"github.com/skiff-sh/skiff/view"
 )
 
@@ -41,11 +40,7 @@ func Controller() controller.Controller {
 }
 
 // ours says that a job is not finished, and no other controller's (KEP-4368).
-func ours(job *batchv1.Job) bool { return !finished(job) && !managedElsewhere(job) }
-
-func finished(job *batchv1.Job) bool {
-	return validate.JobIs(job, batchv1.JobComplete) || validate.JobIs(job, batchv1.JobFailed)
-}
+func ours(job *batchv1.Job) bool { return resource.JobEnd(job) == nil && !managedElsewhere(job) }
 
 func managedElsewhere(job *batchv1.Job) bool {
 	return job.Spec.ManagedBy != nil && *job.Spec.ManagedBy != batchv1.JobControllerName

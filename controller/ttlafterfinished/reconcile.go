@@ -7,7 +7,6 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/skiff-sh/skiff/client"
@@ -57,10 +56,8 @@ func remove(job *batchv1.Job) client.Op {
 
 // finishedAt returns when the job completed or failed; no time if it did not.
 func finishedAt(job *batchv1.Job) time.Time {
-	for _, c := range job.Status.Conditions {
-		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
-			return c.LastTransitionTime.Time
-		}
+	if c := resource.JobEnd(job); c != nil {
+		return c.LastTransitionTime.Time
 	}
 	return time.Time{}
 }
