@@ -33,7 +33,7 @@ import (
 
 // allControllers lists every controller.
 func allControllers(kinds []*resource.Info, authority []byte, started time.Time) []controller.Controller {
-	all := []controller.Controller{
+	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
 		rootca.Controller(authority),
@@ -53,8 +53,8 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		cronjob.Controller(),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
+		garbagecollector.Controller(kinds),
 	}
-	return append(all, garbagecollector.Controllers(kinds)...)
 }
 
 // controllerUser is who a controller writes as.

@@ -26,6 +26,8 @@ type Controller struct {
 	// controller's own: those that the Keys of its Reads name, which then are also
 	// asked about every object at the start.
 	For *resource.Info
+	// Parallel is how many keys are reconciled at once; 0 leaves it to Deps.
+	Parallel int
 	// Wants, where not nil, tells whether an object of For can need anything by
 	// itself. Most of a cluster's objects are of no concern to most controllers,
 	// and then cost no call.

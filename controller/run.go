@@ -237,7 +237,7 @@ func (r *runner) wake(now time.Time) {
 
 func (r *runner) start(ctx context.Context) {
 	for _, w := range r.workers {
-		for w.running < r.deps.Workers {
+		for w.running < cmp.Or(w.Parallel, r.deps.Workers) {
 			key, ok := w.queue.take()
 			if !ok {
 				break

@@ -13,13 +13,15 @@ import (
 // graph finds owners and dependents among the kinds that the server serves. It
 // holds no objects: those are in the view.
 type graph struct {
-	list   []*resource.Info
-	byKind map[schema.GroupKind]*resource.Info
+	list       []*resource.Info
+	byKind     map[schema.GroupKind]*resource.Info
+	byResource map[string]*resource.Info // by schema.GroupResource.String
 }
 
 func newGraph(kinds []*resource.Info) *graph {
-	g := &graph{list: kinds, byKind: map[schema.GroupKind]*resource.Info{}}
+	g := &graph{list: kinds, byKind: map[schema.GroupKind]*resource.Info{}, byResource: map[string]*resource.Info{}}
 	for _, kind := range kinds {
+		g.byResource[kind.GR().String()] = kind
 		g.byKind[kind.GVK.GroupKind()] = kind
 	}
 	return g

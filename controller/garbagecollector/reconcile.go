@@ -1,8 +1,7 @@
 // Package garbagecollector deletes objects whose owners are gone, and does what
 // foreground and orphaning deletion ask for.
 //
-// One controller exists for each kind, and writes objects of this kind alone:
-// an object drops or follows its owners by itself, and a finalizer that waits
+// An object drops or follows its owners by itself, and a finalizer that waits
 // for dependents goes when the view shows none. The view is a cut at one
 // revision, so an owner that is not in it does not exist; asking again is not
 // needed.
@@ -13,6 +12,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,75 +24,78 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// Controllers returns one controller for each of kinds. Owners of other kinds
-// are taken to exist. Events are left out: they live by their own time.
-func Controllers(kinds []*resource.Info) []controller.Controller {
+// Controller collects objects of kinds. Owners of other kinds are taken to
+// exist. Events are left out: they live by their own time.
+func Controller(kinds []*resource.Info) controller.Controller {
 	kinds = slices.DeleteFunc(slices.Clone(kinds), func(k *resource.Info) bool { return k.GVR.Resource == "events" })
-	owners := newGraph(kinds)
-	var out []controller.Controller
-	for _, kind := range kinds {
-		out = append(out, owners.controller(kind))
-	}
-	return out
-}
-
-func (g *graph) controller(kind *resource.Info) controller.Controller {
+	g := newGraph(kinds)
 	c := controller.Controller{
-		Name: "garbage-collector-" + kind.GR().String(),
-		For:  kind,
-		Wants: func(obj resource.Object) bool {
-			return len(obj.GetOwnerReferences()) > 0 || obj.GetDeletionTimestamp() != nil
-		},
-		Writes: []controller.Output{{Kind: kind, Verbs: []resource.Verb{resource.Patch, resource.Delete}}},
+		Name: "generic-garbage-collector", EventSource: "garbage-collector-controller", Parallel: parallel,
 		Reconcile: func(v *view.View, key view.Key, _ time.Time, _ *rand.Rand) controller.Plan {
-			e := v.Entry(kind, key)
+			kind, at := g.place(key)
+			e := v.Entry(kind, at)
 			if e == nil {
 				return controller.Plan{}
 			}
 			return g.reconcile(v, kind, e.Object)
 		},
 	}
-	for _, other := range g.list {
-		c.Reads = append(c.Reads, controller.Input{Kind: other, Keys: func(v *view.View, obj resource.Object) []view.Key {
-			return append(dependentsOf(v, kind, other, obj), g.endingOwnersOf(v, kind, obj)...)
+	for _, kind := range kinds {
+		c.Reads = append(c.Reads, controller.Input{Kind: kind, Keys: func(v *view.View, obj resource.Object) []view.Key {
+			return g.concerned(v, kind, obj)
 		}})
+		c.Writes = append(c.Writes, controller.Output{Kind: kind, Verbs: []resource.Verb{resource.Patch, resource.Delete}})
 	}
 	return c
 }
 
-// dependentsOf names the objects of kind that obj, of kind owner, concerns as
-// their owner: none while it is there and not being deleted. It is asked about
-// every change by every kind, and most have no dependents of a kind.
-func dependentsOf(v *view.View, kind, owner *resource.Info, obj resource.Object) []view.Key {
+// parallel is how many objects are collected at once, as upstream.
+const parallel = 20
+
+// keyOf is the controller's key of an object: the kind goes before the
+// namespace.
+func keyOf(kind *resource.Info, key view.Key) view.Key {
+	return view.Key{Namespace: kind.GR().String() + "/" + key.Namespace, Name: key.Name}
+}
+
+// place is the reverse of keyOf.
+func (g *graph) place(key view.Key) (*resource.Info, view.Key) {
+	kind, namespace, _ := strings.Cut(key.Namespace, "/")
+	return g.byResource[kind], view.Key{Namespace: namespace, Name: key.Name}
+}
+
+// concerned names the objects that a change of obj is of concern to: itself,
+// its dependents when it goes, and the owners that wait for it to go. Of most
+// changes that is nobody.
+func (g *graph) concerned(v *view.View, kind *resource.Info, obj resource.Object) []view.Key {
 	var keys []view.Key
-	for e := range v.Indexed(kind, resource.OwnerIndex, string(obj.GetUID())) {
-		if keys == nil && remains(v, owner, obj) {
-			return nil
+	refs := obj.GetOwnerReferences()
+	if len(refs) > 0 || obj.GetDeletionTimestamp() != nil {
+		keys = append(keys, keyOf(kind, view.KeyOf(obj)))
+	}
+	if !remains(v, kind, obj) {
+		for _, other := range g.list {
+			for e := range v.Indexed(other, resource.OwnerIndex, string(obj.GetUID())) {
+				keys = append(keys, keyOf(other, e.Key))
+			}
 		}
-		keys = append(keys, e.Key)
+	}
+	for _, ref := range refs {
+		owning := g.kind(ref)
+		if owning == nil {
+			continue
+		}
+		if owner := find(v, owning, obj.GetNamespace(), ref); owner != nil && waits(owner) {
+			keys = append(keys, keyOf(owning, view.KeyOf(owner)))
+		}
 	}
 	return keys
 }
 
-// remains tells whether obj is there and not being deleted.
+// remains tells whether obj is there and does not wait for its dependents.
 func remains(v *view.View, kind *resource.Info, obj resource.Object) bool {
 	e := v.Entry(kind, view.KeyOf(obj))
 	return e != nil && e.Object.GetUID() == obj.GetUID() && !waits(e.Object)
-}
-
-// endingOwnersOf names the owners of obj of the given kind that wait for their
-// dependents.
-func (g *graph) endingOwnersOf(v *view.View, kind *resource.Info, obj resource.Object) []view.Key {
-	var keys []view.Key
-	for _, ref := range obj.GetOwnerReferences() {
-		if g.kind(ref) != kind {
-			continue
-		}
-		if owner := find(v, kind, obj.GetNamespace(), ref); owner != nil && waits(owner) {
-			keys = append(keys, view.KeyOf(owner))
-		}
-	}
-	return keys
 }
 
 func (g *graph) reconcile(v *view.View, kind *resource.Info, obj resource.Object) controller.Plan {

@@ -127,11 +127,12 @@ func describe(op client.Op) string {
 	}
 }
 
-// plans asks every controller about every object, in the order of kinds.
+// plans asks about every object, in the order of kinds.
 func plans(v *view.View) (ops []client.Op, events []controller.Note) {
-	for _, c := range Controllers(kinds()) {
-		for e := range v.Entries(c.For, "", view.Key{}) {
-			plan := c.Reconcile(v, e.Key, now, nil)
+	c := Controller(kinds())
+	for _, in := range c.Reads {
+		for e := range v.Entries(in.Kind, "", view.Key{}) {
+			plan := c.Reconcile(v, keyOf(in.Kind, e.Key), now, nil)
 			ops, events = append(ops, plan.Do...), append(events, plan.Events...)
 		}
 	}
@@ -272,20 +273,12 @@ func apply(t *testing.T, v *view.View, op client.Op) *view.View {
 }
 
 // woken returns what a change of one object wakes, as the runner works it out.
-func woken(v *view.View, all []controller.Controller, kind *resource.Info, states ...*view.Entry) map[int][]view.Key {
-	out := map[int][]view.Key{}
-	for i, c := range all {
-		for _, e := range states {
-			if e == nil {
-				continue
-			}
-			if c.For == kind {
-				out[i] = append(out[i], e.Key)
-			}
-			for _, in := range c.Reads {
-				if in.Kind == kind {
-					out[i] = append(out[i], in.Keys(v, e.Object)...)
-				}
+func woken(v *view.View, c controller.Controller, kind *resource.Info, states ...*view.Entry) []view.Key {
+	var out []view.Key
+	for _, e := range states {
+		for _, in := range c.Reads {
+			if e != nil && in.Kind == kind {
+				out = append(out, in.Keys(v, e.Object)...)
 			}
 		}
 	}
@@ -306,34 +299,28 @@ func TestSettles(t *testing.T) {
 		{"orphan", "deploy shop/d uid=1 deleted orphan", "replicasets.apps shop/r; pods shop/p; pods shop/q; configmaps shop/c"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v, all := world(t, tree+"\n"+test.deploy), Controllers(kinds())
-			type task struct {
-				controller int
-				key        view.Key
-			}
-			var queue []task
-			add := func(keys map[int][]view.Key) {
-				for i := range all {
-					for _, key := range keys[i] {
-						if !slices.Contains(queue, task{i, key}) {
-							queue = append(queue, task{i, key})
-						}
+			v, c := world(t, tree+"\n"+test.deploy), Controller(kinds())
+			var queue []view.Key
+			add := func(keys []view.Key) {
+				for _, key := range keys {
+					if !slices.Contains(queue, key) {
+						queue = append(queue, key)
 					}
 				}
 			}
 			_, was := parse(t, "deploy shop/d uid=1")
-			add(woken(v, all, letters["deploy"], view.NewEntry(letters["deploy"], was, 1)))
+			add(woken(v, c, letters["deploy"], view.NewEntry(letters["deploy"], was, 1)))
 			for steps := 0; len(queue) > 0; steps++ {
 				if steps > 200 {
 					t.Fatal("does not settle")
 				}
 				next := queue[0]
 				queue = queue[1:]
-				for _, op := range all[next.controller].Reconcile(v, next.key, now, nil).Do {
+				for _, op := range c.Reconcile(v, next, now, nil).Do {
 					key := view.Key{Namespace: op.Namespace, Name: op.Name}
 					old := v.Entry(op.Kind, key)
 					v = apply(t, v, op)
-					add(woken(v, all, op.Kind, old, v.Entry(op.Kind, key)))
+					add(woken(v, c, op.Kind, old, v.Entry(op.Kind, key)))
 				}
 			}
 			var left []string

@@ -11,6 +11,6 @@ import (
 
 func TestScripts(t *testing.T) {
 	controllertest.Script(t, "testdata/*.txt", func() []controller.Controller {
-		return garbagecollector.Controllers(resource.All())
+		return []controller.Controller{garbagecollector.Controller(resource.All())}
 	})
 }

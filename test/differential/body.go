@@ -108,7 +108,16 @@ func decodeFrames(body []byte) (any, error) {
 	return out, nil
 }
 
-var protobufSerializer = protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
+var protobufSerializer = protobuf.NewSerializer(protobufScheme(), scheme.Scheme)
+
+// protobufScheme knows what the clients' scheme does, and metadata alone.
+func protobufScheme() *runtime.Scheme {
+	known := runtime.NewScheme()
+	if err := errors.Join(scheme.AddToScheme(known), metav1.AddMetaToScheme(known)); err != nil {
+		panic(err) // two lists in the client's library contradict each other
+	}
+	return known
+}
 
 // decodeProtobuf returns the fields of a document as in JSON, together with
 // what its envelope says.

@@ -193,6 +193,15 @@ func (m *masker) time(text string) string {
 	if m.wasSent(text) {
 		return text
 	}
+	if m.replaced[text] == "" {
+		m.replaced[text] = m.distance(text)
+	}
+	return m.replaced[text]
+}
+
+// distance is the mask of a time that is seen for the first time. However long
+// the scene takes, it stays.
+func (m *masker) distance(text string) string {
 	layout := time.RFC3339Nano
 	if strings.HasSuffix(text, "UTC") {
 		layout = "2006-01-02 15:04:05.999999999 -0700 MST"

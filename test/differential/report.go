@@ -110,23 +110,22 @@ func (r *report) total(kind string) tally {
 	return sum
 }
 
-// shares are the agreement of each kind and of each verb, in percent.
-func (r *report) shares() map[string]float64 {
-	out := map[string]float64{"all": r.total("").share()}
-	verbs := map[string]*tally{}
+// disagreeing counts the steps that differ: of each kind, and together and by
+// verb of the kinds that known has; nil = of all kinds.
+func (r *report) disagreeing(known map[string]int) map[string]int {
+	out := map[string]int{"all": 0}
 	for kind, cells := range r.Cells {
-		out["kind "+kind] = r.total(kind).share()
+		name := "kind " + kind
+		out[name] = 0
+		_, counts := known[name]
 		for verb, t := range cells {
-			if verbs[verb] == nil {
-				verbs[verb] = &tally{}
+			differ := t.Steps - t.Agreed - t.Explained
+			out[name] += differ
+			if counts || known == nil {
+				out["all"] += differ
+				out["verb "+verb] += differ
 			}
-			verbs[verb].Steps += t.Steps
-			verbs[verb].Agreed += t.Agreed
-			verbs[verb].Explained += t.Explained
 		}
-	}
-	for verb, t := range verbs {
-		out["verb "+verb] = t.share()
 	}
 	return out
 }

@@ -91,7 +91,9 @@ func (p *pair) start(ctx context.Context, bench string) error {
 		}
 		p.stopped <- run(ctx, config, slog.New(slog.NewTextHandler(p.log(), nil)))
 	}()
-	if err := p.peer.StartServer(); err != nil {
+	// Its own controller of priority and fairness would write to flow schemas
+	// at any time.
+	if err := p.peer.StartServer("--enable-priority-and-fairness=false"); err != nil {
 		return err
 	}
 	if err := p.findSkiff(config); err != nil {

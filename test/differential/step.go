@@ -49,6 +49,13 @@ func (s *step) label() string {
 	return s.method + " " + s.path
 }
 
+// mayLag tells whether a server may answer the step from a cache that has not
+// seen all yet, or end a watch before it has sent all. Asked again, it will have.
+func (s *step) mayLag() bool {
+	_, query, _ := strings.Cut(s.path, "?")
+	return s.method == http.MethodGet && s.watch == "" && (strings.Contains(query, "resourceVersion=") || strings.Contains(query, "watch="))
+}
+
 // String is the step in the form that parse reads.
 func (s *step) String() string {
 	var out strings.Builder
