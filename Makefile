@@ -55,10 +55,11 @@ schemas:
 	@cd test/differential && $(GO) run . -schemas ../../apiserver/openapi/schemas.json.gz
 
 # Upstream's conformance suite: FOCUS and SKIP are regular expressions, PROCS the
-# tests at once. The first time builds for half an hour.
+# tests at once; NAME the cluster, to run beside another. The first time builds for half an hour.
 conformance: build
 	@$(GO) run ./test/conformance $(if $(FOCUS),-focus '$(FOCUS)') $(if $(SKIP),-skip '$(SKIP)') \
-		$(if $(PROCS),-procs $(PROCS)) $(if $(OUTPUT),-output $(OUTPUT))
+		$(if $(PROCS),-procs $(PROCS)) $(if $(OUTPUT),-output $(OUTPUT)) \
+		$(if $(NAME),-name $(NAME) -reports test/.cache/conformance/report-$(NAME))
 
 fuzz:
 	@test/fuzz.sh $(or $(TIME),30s)

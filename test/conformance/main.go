@@ -26,8 +26,8 @@ import (
 // options are the command line.
 type options struct {
 	selection
-	cache, module, skiff, reports, output string
-	build, keep                           bool
+	cache, module, skiff, reports, output, name string
+	build, keep                                 bool
 }
 
 func main() {
@@ -35,6 +35,7 @@ func main() {
 	flag.StringVar(&o.focus, "focus", "", "run only conformance tests whose names match this regular expression")
 	flag.StringVar(&o.skip, "skip", "", "leave out tests whose names match this regular expression")
 	flag.IntVar(&o.procs, "procs", 8, "tests that run beside each other; most of them wait most of the time")
+	flag.StringVar(&o.name, "name", "conformance", "name of the cluster; runs beside each other need names, and -reports, of their own")
 	flag.StringVar(&o.output, "output", "text", "text or json")
 	flag.StringVar(&o.cache, "cache", "test/.cache/conformance", "directory of what is built")
 	flag.StringVar(&o.reports, "reports", "test/.cache/conformance/report", "directory of logs and JUnit files; emptied before")
@@ -108,7 +109,7 @@ func (o *options) test(ctx context.Context, u *upstream, images string) (r *repo
 	if err := errors.Join(os.RemoveAll(o.reports), os.MkdirAll(o.reports, 0o755)); err != nil {
 		return nil, err
 	}
-	c := &cluster{skiff: o.skiff, dir: "/var/lib/skiff/" + clusterName, log: os.Stderr}
+	c := &cluster{skiff: o.skiff, name: o.name, dir: "/var/lib/skiff/" + o.name, log: os.Stderr}
 	defer func() {
 		// The cluster goes even if the run was interrupted.
 		logs := c.keepLogs(o.reports)
