@@ -12,6 +12,7 @@ import (
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
+	"github.com/skiff-sh/skiff/controller/daemonset"
 	"github.com/skiff-sh/skiff/controller/deployment"
 	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
@@ -37,6 +38,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
+		daemonset.Controller(),
 		disruption.Controller(kinds),
 		disruption.Stale(),
 		endpointslice.Controller(),
