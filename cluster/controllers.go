@@ -26,6 +26,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/resource"
 )
 
@@ -39,6 +40,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		replication.Controller(),
 		deployment.Controller(),
 		daemonset.Controller(),
+		statefulset.Controller(),
 		disruption.Controller(kinds),
 		disruption.Stale(),
 		endpointslice.Controller(),
