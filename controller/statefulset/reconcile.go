@@ -106,7 +106,8 @@ func (s *set) finish() controller.Plan {
 	return s.plan
 }
 
-// trouble tells of a pod or claim that cannot be made, changed or removed.
+// trouble tells of a pod or claim that cannot be made, changed or removed, in
+// upstream's words.
 func (s *set) trouble(op client.Op, err error) controller.Plan {
 	next := set{ss: s.ss, status: s.status}
 	next.plan.Err = fmt.Errorf("%s: %w", op, err)
