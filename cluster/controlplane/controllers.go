@@ -17,11 +17,14 @@ import (
 	"github.com/skiff-sh/skiff/controller/certificates"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
+	"github.com/skiff-sh/skiff/controller/cronjob"
+	"github.com/skiff-sh/skiff/controller/daemonset"
 	"github.com/skiff-sh/skiff/controller/deployment"
 	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
+	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/podgc"
@@ -30,7 +33,9 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/controller/tainteviction"
+	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 )
@@ -48,6 +53,8 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
+		daemonset.Controller(),
+		statefulset.Controller(),
 		disruption.Controller(kinds),
 		disruption.Stale(),
 		endpointslice.Controller(),
@@ -56,6 +63,10 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
 		resourcequota.Controller(kinds),
+		job.Controller(),
+		job.Orphans(),
+		ttlafterfinished.Controller(),
+		cronjob.Controller(),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
