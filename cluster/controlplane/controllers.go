@@ -23,6 +23,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
+	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
@@ -59,6 +60,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		disruption.Stale(),
 		endpointslice.Controller(),
 		endpoints.Controller(),
+		endpointslicemirroring.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
