@@ -13,12 +13,15 @@ import (
 	"github.com/skiff-sh/skiff/controller/certificates"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
+	"github.com/skiff-sh/skiff/controller/cronjob"
 	"github.com/skiff-sh/skiff/controller/daemonset"
 	"github.com/skiff-sh/skiff/controller/deployment"
 	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
+	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
+	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/podgc"
@@ -29,6 +32,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
 	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/controller/tainteviction"
+	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
 	"github.com/skiff-sh/skiff/resource"
 )
 
@@ -50,10 +54,15 @@ func allControllers(kinds []*resource.Info, id *identity, started time.Time) []c
 		disruption.Stale(),
 		endpointslice.Controller(),
 		endpoints.Controller(),
+		endpointslicemirroring.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
 		resourcequota.Controller(kinds),
+		job.Controller(),
+		job.Orphans(),
+		ttlafterfinished.Controller(),
+		cronjob.Controller(),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
