@@ -138,7 +138,7 @@ func New(config Config, deps Deps) (*Server, error) {
 		owners:       apply.New(config.Kinds),
 		reservations: newReservations(),
 	}
-	webhooks := webhook.New(webhook.Config{Resolve: s.webhookAddress, Dial: deps.ProxyDial})
+	webhooks := webhook.New(webhook.Config{Resolve: s.webhookAddress, Dial: deps.ProxyDial, Allowed: s.allowed})
 	s.metrics = metrics.New(versionInfo(), s.state)
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
