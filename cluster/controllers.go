@@ -20,6 +20,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
+	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
@@ -61,6 +62,7 @@ func allControllers(kinds []*resource.Info, id *identity, started time.Time) []c
 		job.Orphans(),
 		ttlafterfinished.Controller(),
 		cronjob.Controller(),
+		horizontalpodautoscaler.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
