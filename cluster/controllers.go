@@ -19,6 +19,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
+	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/job"
@@ -54,6 +55,7 @@ func allControllers(kinds []*resource.Info, id *identity, started time.Time) []c
 		disruption.Stale(),
 		endpointslice.Controller(),
 		endpoints.Controller(),
+		endpointslicemirroring.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
