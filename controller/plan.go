@@ -1,7 +1,7 @@
 // Package controller runs reconcile functions. A controller is a pure function
 // from a view of the cluster to a plan; the runner here owns what is impure:
 // queue, wake-ups, retries, the clock and the writes. One folder below holds
-// one controller, and all.go of package cluster lists them.
+// one controller, and package cluster/controlplane lists them.
 package controller
 
 import (
@@ -49,6 +49,10 @@ type Input struct {
 	// with the old and with the new state. v is the view after the change. Nil is
 	// for kinds that are read but whose changes wake nothing.
 	Keys func(v *view.View, obj resource.Object) []view.Key
+	// After is how long the keys wait for their call, for what may yet turn out
+	// otherwise. Further changes do not put it off. Such keys should be of no other
+	// Input.
+	After time.Duration
 }
 
 // Output is a kind, and a subresource or "", that a controller may write.

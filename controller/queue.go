@@ -2,6 +2,7 @@ package controller
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/skiff-sh/skiff/view"
@@ -51,13 +52,18 @@ func (q *queue) addAll(keys []view.Key) {
 	}
 }
 
-// add says that key needs a call.
-func (q *queue) add(key view.Key) {
+func (q *queue) item(key view.Key) *item {
 	it := q.items[key]
 	if it == nil {
 		it = &item{key: key, index: -1}
 		q.items[key] = it
 	}
+	return it
+}
+
+// add says that key needs a call.
+func (q *queue) add(key view.Key) {
+	it := q.item(key)
 	it.wanted = true
 	if it.failures > 0 && it.index >= 0 {
 		if soon := q.clock.Add(changeDelay); soon.Before(it.at) {
@@ -66,6 +72,15 @@ func (q *queue) add(key view.Key) {
 		return
 	}
 	q.push(it)
+}
+
+// later says that key needs a call at that time, or earlier if it was said
+// before.
+func (q *queue) later(key view.Key, at time.Time) {
+	it := q.item(key)
+	if it.index < 0 && !it.queued {
+		q.schedule(it, at)
+	}
 }
 
 // push makes an item ready unless something keeps it from being called.
@@ -141,12 +156,18 @@ func (q *queue) reach(revision int64) {
 		return
 	}
 	q.now = revision
+	var due []*item
 	for it := range q.behind {
 		if it.after <= revision {
-			delete(q.behind, it)
-			if !it.running && !it.queued && (it.failures == 0 || it.index < 0) {
-				q.settle(it)
-			}
+			due = append(due, it)
+		}
+	}
+	// In a fixed order, so that equal clusters do the same.
+	slices.SortFunc(due, func(a, b *item) int { return a.key.Compare(b.key) })
+	for _, it := range due {
+		delete(q.behind, it)
+		if !it.running && !it.queued && (it.failures == 0 || it.index < 0) {
+			q.settle(it)
 		}
 	}
 }
