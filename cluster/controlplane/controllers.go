@@ -25,6 +25,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
+	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
@@ -69,6 +70,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		job.Orphans(),
 		ttlafterfinished.Controller(),
 		cronjob.Controller(),
+		horizontalpodautoscaler.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
