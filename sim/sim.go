@@ -1,0 +1,218 @@
+// Package sim runs a whole cluster in one goroutine on virtual time, with faults
+// by seed, and looks after every step whether what must always hold does. The
+// same seed does the same, so a failure can be looked at again. The API pipeline,
+// the controllers and the scheduler are those of production; what is simulated
+// is time, the nodes, and what networks and stores do to everyone.
+package sim
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/cluster/controlplane"
+	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/scheduler"
+	"github.com/skiff-sh/skiff/sim/fault"
+	"github.com/skiff-sh/skiff/sim/kubelet"
+	"github.com/skiff-sh/skiff/sim/world"
+	"github.com/skiff-sh/skiff/store"
+	"github.com/skiff-sh/skiff/store/mem"
+)
+
+// Epoch is when every simulation begins.
+var Epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// steps is how long a simulation goes on with faults.
+const steps = 400
+
+// Sim is one simulation. Use Run.
+type Sim struct {
+	ctx    context.Context
+	rnd    *rand.Rand
+	clock  *clocktesting.FakeClock
+	mem    *mem.Store
+	faults *fault.Store
+	world  *world.World
+	fed    store.Revision
+	lag    *lag
+	mutate func([]controller.Controller) []controller.Controller
+
+	controllers *controller.Stepper
+	kubelets    *controller.Stepper
+	scheduler   *scheduler.Stepper
+
+	calm     bool // faults have stopped
+	crashed  bool // the components' process is dead
+	writes   int  // of components, but for heartbeats
+	check    *checker
+	workload int // deployments made so far
+	trace    func(string)
+}
+
+// Result is what a simulation found.
+type Result struct {
+	Violations []string
+	Writes     int // of components
+	Crashes    int
+}
+
+// Options change a simulation, for tests of the simulator.
+type Options struct {
+	// Mutate returns the controllers with a mistake in them.
+	Mutate func([]controller.Controller) []controller.Controller
+	// Trace is told of each write.
+	Trace func(line string)
+}
+
+// Run simulates one seed until it has settled, or until something is wrong.
+func Run(seed uint64, o Options) (Result, error) {
+	s := &Sim{
+		ctx: context.Background(), rnd: rand.New(rand.NewPCG(seed, 2)), clock: clocktesting.NewFakeClock(Epoch),
+		mutate: o.Mutate, trace: o.Trace,
+	}
+	if err := s.begin(seed); err != nil {
+		return Result{}, fmt.Errorf("begin seed %d: %w", seed, err)
+	}
+	crashes := 0
+	for range steps {
+		s.disturb()
+		s.step()
+		if s.crashed {
+			crashes++
+			if err := s.restart(); err != nil {
+				return Result{}, err
+			}
+		}
+		if len(s.check.violations) > 0 {
+			break
+		}
+	}
+	if len(s.check.violations) == 0 {
+		s.settle()
+	}
+	s.close()
+	return Result{Violations: s.check.violations, Writes: s.writes, Crashes: crashes}, nil
+}
+
+func (s *Sim) begin(seed uint64) error {
+	s.mem = mem.New(mem.Options{Now: s.clock.Now})
+	s.faults = fault.New(s.mem, seed)
+	s.faults.After = func(store.Write, store.Revision) { s.feed() }
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	var err error
+	if s.world, err = world.New(world.Config{Store: s.faults, Now: s.clock.Now, Seed: &key}); err != nil {
+		return err
+	}
+	if err := s.world.API.Load(s.ctx); err != nil {
+		return err
+	}
+	s.fed = s.world.API.View().Revision()
+	if err := s.world.Boot(s.ctx); err != nil {
+		return err
+	}
+	if s.mutate != nil {
+		s.world.Controllers = s.mutate(s.world.Controllers)
+	}
+	s.lag = newLag(s.world.API.Cache())
+	s.check = &checker{sim: s}
+	for i := range 3 {
+		if err := s.as(client.Create(nodes, kubelet.Node(fmt.Sprintf("node-%d", i+1), "4", "8Gi", 20))); err != nil {
+			return err
+		}
+	}
+	s.check.begin()
+	if err := s.restart(); err != nil {
+		return err
+	}
+	s.faults.Set(fault.Rates{Lost: 0.01, Unacknowledged: 0.01})
+	return nil
+}
+
+// feed brings the server's view up to the store.
+func (s *Sim) feed() {
+	revision, err := s.mem.Revision(s.ctx)
+	if err != nil || revision <= s.fed {
+		return
+	}
+	for batch, err := range s.mem.Watch(s.ctx, "/registry/", s.fed) {
+		if err == nil {
+			err = s.world.API.Take(batch)
+		}
+		if err != nil {
+			s.check.violate("feed the view: %v", err)
+			return
+		}
+		if s.fed = batch.Revision; s.fed >= revision {
+			return
+		}
+	}
+}
+
+// restart replaces the process of controllers, scheduler and nodes' agents by a
+// new one, which reads the cluster as it is.
+func (s *Sim) restart() error {
+	if s.controllers != nil {
+		s.close()
+	}
+	s.crashed = false
+	s.lag.reload()
+	part := func(name string, user authn.User) client.Client {
+		return &component{s, name, s.world.API.Local(user)}
+	}
+	deps := controller.Deps{
+		Clock: s.clock, Seed: s.rnd.Uint64(), Notes: func(string, event.Note) {},
+		As: func(name string) client.Client { return part(name, controlplane.ControllerUser(name)) },
+	}
+	var err error
+	if s.controllers, err = controller.NewStepper(part("manager", controlplane.Manager()), s.world.Controllers, deps); err != nil {
+		return err
+	}
+	deps.As = func(string) client.Client { return &component{s, "kubelet", s.world.Kubelets(s.lag.cache)} }
+	if s.kubelets, err = controller.NewStepper(part("kubelet", world.Admin()), kubelet.Controllers(), deps); err != nil {
+		return err
+	}
+	s.scheduler = scheduler.NewStepper(s.ctx, part("scheduler", controlplane.Scheduler()), scheduler.Deps{
+		Log: quiet, Now: s.clock.Now, Events: silent{},
+	}, s.rnd.Uint64())
+	return nil
+}
+
+func (s *Sim) close() {
+	s.controllers.Close()
+	s.kubelets.Close()
+	s.scheduler.Close()
+}
+
+// step lets one of the components take a step, or time pass if none has one.
+func (s *Sim) step() {
+	s.feed()
+	s.lag.collect()
+	acted := false
+	switch s.rnd.IntN(4) {
+	case 0:
+		acted = s.scheduler.Step()
+	case 1:
+		acted, _ = s.kubelets.Step(s.ctx)
+	default:
+		acted, _ = s.controllers.Step(s.ctx)
+	}
+	if !acted && s.rnd.IntN(3) == 0 {
+		s.pass(time.Duration(s.rnd.IntN(3000)) * time.Millisecond)
+	}
+	s.check.step()
+}
+
+func (s *Sim) pass(d time.Duration) {
+	s.clock.SetTime(s.clock.Now().Add(d))
+	s.mem.Expire()
+	s.feed()
+}
