@@ -5,7 +5,7 @@ BIN     := bin
 RUNTIME := $(BIN)/runtime
 LDFLAGS := -s -w
 
-.PHONY: all build runtime images up down test lint bench conformance differential scheduling schemas fuzz clean
+.PHONY: all build runtime images up down test lint bench conformance differential scheduling schemas sim fuzz clean
 
 all: build
 
@@ -63,6 +63,10 @@ schemas:
 conformance: build
 	@$(GO) run ./test/conformance $(if $(FOCUS),-focus '$(FOCUS)') $(if $(SKIP),-skip '$(SKIP)') \
 		$(if $(PROCS),-procs $(PROCS)) $(if $(NAME),-name $(NAME)) $(if $(OUTPUT),-output $(OUTPUT))
+
+# Whole clusters on virtual time with faults by seed: SEEDS=1..1000, or one.
+sim:
+	@$(GO) test ./sim -run TestSeeds -count=1 -timeout 0 -v -args -seeds $(or $(SEEDS),1..200)
 
 fuzz:
 	@test/fuzz.sh $(or $(TIME),30s)

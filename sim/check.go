@@ -113,6 +113,10 @@ func (c *checker) write(by string, op client.Op, obj resource.Object, err error,
 
 func (c *checker) notTooMany(pod *corev1.Pod, seen, now *view.View) {
 	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil {
+		c.violate("pod %s is made without an owner", pod.Name)
+		return
+	}
 	rs, ok := view.Get(seen, resource.ReplicaSets, pod.Namespace, owner.Name)
 	if !ok {
 		c.violate("pod %s is made for a ReplicaSet that was not seen", pod.Name)
@@ -197,6 +201,12 @@ func (c *checker) settled(writes int) {
 		}
 		if resource.PodReady(p) && resource.PodActive(p) {
 			ready[p.Labels["app"]]++
+		}
+	}
+	for rs := range view.List(v, resource.ReplicaSets, "default") {
+		owner := metav1.GetControllerOfNoCopy(rs)
+		if d, ok := view.Get(v, resource.Deployments, rs.Namespace, owner.Name); !ok || d.UID != owner.UID {
+			c.violate("ReplicaSet %s is an orphan", rs.Name)
 		}
 	}
 	for d := range view.List(v, resource.Deployments, "default") {

@@ -40,6 +40,9 @@ func (c *component) Do(ctx context.Context, op client.Op) (resource.Object, erro
 	if !s.calm && op.Verb != resource.Create && s.rnd.IntN(50) == 0 {
 		return nil, apierrors.NewConflict(op.Kind.GR(), op.Name, errors.New("someone else was first"))
 	}
+	if s.change != nil {
+		op = s.change(c.name, op)
+	}
 	seen := s.lag.cache.View()
 	before := s.world.API.View()
 	obj, err := c.server.Do(ctx, op)

@@ -44,6 +44,7 @@ type Sim struct {
 	fed    store.Revision
 	lag    *lag
 	mutate func([]controller.Controller) []controller.Controller
+	change func(by string, op client.Op) client.Op
 
 	controllers *controller.Stepper
 	kubelets    *controller.Stepper
@@ -68,6 +69,8 @@ type Result struct {
 type Options struct {
 	// Mutate returns the controllers with a mistake in them.
 	Mutate func([]controller.Controller) []controller.Controller
+	// Change makes another of what a component writes.
+	Change func(by string, op client.Op) client.Op
 	// Trace is told of each write.
 	Trace func(line string)
 }
@@ -76,7 +79,7 @@ type Options struct {
 func Run(seed uint64, o Options) (Result, error) {
 	s := &Sim{
 		ctx: context.Background(), rnd: rand.New(rand.NewPCG(seed, 2)), clock: clocktesting.NewFakeClock(Epoch),
-		mutate: o.Mutate, trace: o.Trace,
+		mutate: o.Mutate, change: o.Change, trace: o.Trace,
 	}
 	if err := s.begin(seed); err != nil {
 		return Result{}, fmt.Errorf("begin seed %d: %w", seed, err)
@@ -125,7 +128,7 @@ func (s *Sim) begin(seed uint64) error {
 	s.lag = newLag(s.world.API.Cache())
 	s.check = &checker{sim: s}
 	for i := range 3 {
-		if err := s.as(client.Create(nodes, kubelet.Node(fmt.Sprintf("node-%d", i+1), "4", "8Gi", 20))); err != nil {
+		if err := s.as(client.Create(nodes, kubelet.Node(fmt.Sprintf("node-%d", i+1), "2", "8Gi", 20))); err != nil {
 			return err
 		}
 	}

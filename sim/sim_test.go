@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -51,5 +52,26 @@ func TestRepeats(t *testing.T) {
 	}
 	if a, b := run(), run(); a != b {
 		t.Errorf("the same seed did %s and %s", a, b)
+	}
+}
+
+// TestKeptSeeds simulates the seeds that once failed.
+func TestKeptSeeds(t *testing.T) {
+	text, err := os.ReadFile("testdata/seeds.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		number, what, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if number == "#" || !ok {
+			continue
+		}
+		seed, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result, err := Run(seed, Options{}); err != nil || len(result.Violations) > 0 {
+			t.Errorf("seed %d (%s): %v %s", seed, what, err, strings.Join(result.Violations, "\n\t"))
+		}
 	}
 }

@@ -53,11 +53,14 @@ func (c *Cache) View() *view.View { return c.current.Load() }
 func (c *Cache) Reset(v *view.View) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := c.View().Revision()
 	c.base = v.Revision()
 	clear(c.logs)
 	c.publish(v)
 	for _, a := range c.readers {
-		a.each(func(r *Reader) { r.wake() })
+		// Who has seen everything so far has not seen what v brings, even if a
+		// change after v is what it is told of next.
+		a.each(func(r *Reader) { r.notice(before) })
 	}
 }
 

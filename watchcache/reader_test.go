@@ -135,3 +135,22 @@ func TestBucketFallsBehind(t *testing.T) {
 		t.Errorf("after many changes of its own: %v, want ErrTooOld", err)
 	}
 }
+
+// A reader that has seen everything is too late after a Reset, also when the
+// first it hears of is a change that came after it.
+func TestResetThenChangeIsTooOld(t *testing.T) {
+	cache := watchcache.New(0)
+	cache.Apply([]watchcache.Update{putPod(1, "a", "0", "")}, 1)
+	r := cache.Read(1, resource.Pods.Info)
+	defer r.Close()
+	if changes, _, err := r.Poll(); err != nil || len(changes) > 0 {
+		t.Fatal(changes, err)
+	}
+	edit := cache.View().Edit()
+	edit.Put(putPod(2, "a", "1", "").Entry)
+	cache.Reset(edit.View(2))
+	cache.Apply([]watchcache.Update{putPod(3, "a", "2", "")}, 3)
+	if changes, _, err := r.Poll(); !errors.Is(err, watchcache.ErrTooOld) {
+		t.Errorf("got %d changes and %v, without what the Reset brought; want %v", len(changes), err, watchcache.ErrTooOld)
+	}
+}
