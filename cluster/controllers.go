@@ -26,6 +26,8 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/token"
+	"github.com/skiff-sh/skiff/controller/volumeprotection"
 	"github.com/skiff-sh/skiff/resource"
 )
 
@@ -38,6 +40,11 @@ func allControllers(kinds []*resource.Info, id *identity, started time.Time) []c
 		certificates.Controller(signingOf(id)),
 		certificates.PodRequests(),
 		certificates.Publisher(id.authority.CertificatePEM()),
+		token.Accounts(id.signToken, id.authority.CertificatePEM()),
+		token.Cleaner(),
+		token.Signer(),
+		volumeprotection.Claims(),
+		volumeprotection.Volumes(),
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),

@@ -2,8 +2,11 @@ package cluster
 
 import (
 	"crypto/x509"
+	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
@@ -36,4 +39,10 @@ func signingOf(id *identity) certificates.Config {
 			}).Allowed
 		},
 	}
+}
+
+// signToken signs the token to keep in a secret of an account.
+func (id *identity) signToken(account *corev1.ServiceAccount, secret string) (string, error) {
+	tokens := &authn.ServiceAccountTokens{Key: id.tokens, Algorithm: jose.ES256, Now: time.Now}
+	return tokens.SignLegacy(account, secret)
 }
