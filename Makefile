@@ -5,7 +5,7 @@ BIN     := bin
 RUNTIME := $(BIN)/runtime
 LDFLAGS := -s -w
 
-.PHONY: all build runtime images up down test lint bench conformance differential schemas fuzz clean
+.PHONY: all build runtime images up down test lint bench conformance differential scheduling schemas fuzz clean
 
 all: build
 
@@ -49,6 +49,10 @@ bench: build images
 # compares the controllers and schedulers.
 differential:
 	@cd test/differential && $(GO) run . -seeds $(or $(SEEDS),1..20) -kind '$(KIND)' -verb '$(VERB)' -case '$(CASE)' -ignore '$(IGNORE)' $(if $(STORIES),-stories)
+
+# Upstream's scheduler beside Skiff's, rule by rule, on SEEDS random clusters.
+scheduling:
+	@cd test/differential/scheduler && $(GO) test -count 1 -run Decisions -v . -seeds $(or $(SEEDS),300)
 
 # The schemas that our OpenAPI documents are made of, from upstream's.
 schemas:

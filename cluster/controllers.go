@@ -13,11 +13,15 @@ import (
 	"github.com/skiff-sh/skiff/controller/certificates"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
+	"github.com/skiff-sh/skiff/controller/cronjob"
+	"github.com/skiff-sh/skiff/controller/daemonset"
 	"github.com/skiff-sh/skiff/controller/deployment"
 	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
+	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
+	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/podgc"
@@ -26,7 +30,10 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/statefulset"
+	"github.com/skiff-sh/skiff/controller/tainteviction"
 	"github.com/skiff-sh/skiff/controller/token"
+	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
 	"github.com/skiff-sh/skiff/controller/volumeprotection"
 	"github.com/skiff-sh/skiff/resource"
 )
@@ -48,13 +55,21 @@ func allControllers(kinds []*resource.Info, id *identity, started time.Time) []c
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
+		daemonset.Controller(),
+		statefulset.Controller(),
 		disruption.Controller(kinds),
 		disruption.Stale(),
 		endpointslice.Controller(),
 		endpoints.Controller(),
+		endpointslicemirroring.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
+		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
 		resourcequota.Controller(kinds),
+		job.Controller(),
+		job.Orphans(),
+		ttlafterfinished.Controller(),
+		cronjob.Controller(),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
