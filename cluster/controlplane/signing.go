@@ -1,12 +1,9 @@
-package cluster
+package controlplane
 
 import (
 	"crypto/x509"
-	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	certificatesv1 "k8s.io/api/certificates/v1"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
@@ -17,12 +14,12 @@ import (
 
 // signingOf lets the cluster's one authority sign for all of Kubernetes' own
 // signers, as kubeadm's clusters do.
-func signingOf(id *identity) certificates.Config {
+func signingOf(authority *pki.Pair) certificates.Config {
 	var authorizer authz.Authorizer
 	return certificates.Config{
-		Authority: id.authority.Certificate,
+		Authority: authority.Certificate,
 		Sign: func(request *x509.CertificateRequest, terms pki.Terms) ([]byte, error) {
-			certificate, err := id.authority.SignRequest(request, terms)
+			certificate, err := authority.SignRequest(request, terms)
 			if err != nil {
 				return nil, err
 			}
@@ -39,10 +36,4 @@ func signingOf(id *identity) certificates.Config {
 			}).Allowed
 		},
 	}
-}
-
-// signToken signs the token to keep in a secret of an account.
-func (id *identity) signToken(account *corev1.ServiceAccount, secret string) (string, error) {
-	tokens := &authn.ServiceAccountTokens{Key: id.tokens, Algorithm: jose.ES256, Now: time.Now}
-	return tokens.SignLegacy(account, secret)
 }
