@@ -29,6 +29,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
+	"github.com/skiff-sh/skiff/controller/persistentvolume"
 	"github.com/skiff-sh/skiff/controller/podgc"
 	"github.com/skiff-sh/skiff/controller/replicaset"
 	"github.com/skiff-sh/skiff/controller/replication"
@@ -57,6 +58,8 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		token.Accounts(sign, authority.CertificatePEM()),
 		token.Cleaner(),
 		token.Signer(),
+		persistentvolume.Claims(),
+		persistentvolume.Volumes(),
 		volumeprotection.Claims(),
 		volumeprotection.Volumes(),
 		replicaset.Controller(),
@@ -94,6 +97,8 @@ func controllerAccount(name string) string {
 	switch name {
 	case "podcertificaterequestcleaner", "kube-apiserver-serving-clustertrustbundle-publisher":
 		return name
+	case persistentvolume.ClaimsName, persistentvolume.VolumesName:
+		return persistentvolume.Account
 	}
 	return name + "-controller"
 }

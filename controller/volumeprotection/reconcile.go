@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
@@ -25,16 +24,23 @@ const (
 // Claims returns the controller of claims, which pods use.
 func Claims() controller.Controller {
 	return controller.Controller{
-		Name:   "pvc-protection",
-		For:    resource.PersistentVolumeClaims.Info,
-		Reads:  []controller.Input{{Kind: resource.Pods.Info, Keys: claimsOf}},
-		Writes: []controller.Output{{Kind: resource.PersistentVolumeClaims.Info, Verbs: []resource.Verb{resource.Update}}},
-		Reconcile: func(v *view.View, key view.Key, _ time.Time, _ *rand.Rand) controller.Plan {
+		Name:  "pvc-protection",
+		For:   resource.PersistentVolumeClaims.Info,
+		Reads: []controller.Input{{Kind: resource.Pods.Info, Keys: claimsOf}},
+		Writes: []controller.Output{
+			{Kind: resource.PersistentVolumeClaims.Info, Verbs: []resource.Verb{resource.Update}},
+			{Kind: resource.PersistentVolumeClaims.Info, Subresource: "status", Verbs: []resource.Verb{resource.Update}},
+		},
+		Reconcile: func(v *view.View, key view.Key, now time.Time, _ *rand.Rand) controller.Plan {
 			claim, ok := view.Get(v, resource.PersistentVolumeClaims, key.Namespace, key.Name)
 			if !ok {
 				return controller.Plan{}
 			}
-			return protect(resource.PersistentVolumeClaims, claim, claimFinalizer, func() bool { return claimInUse(v, claim) })
+			plan := protect(resource.PersistentVolumeClaims, claim, claimFinalizer, func() bool { return anyPod(v, claim, holds) })
+			if len(plan.Do) == 0 {
+				plan = tellUse(v, claim, now)
+			}
+			return plan
 		},
 	}
 }
@@ -82,38 +88,8 @@ func protect[T resource.Object](kind *resource.Typed[T], obj T, finalizer string
 func claimsOf(_ *view.View, obj resource.Object) []view.Key {
 	pod := obj.(*corev1.Pod)
 	var keys []view.Key
-	for i := range pod.Spec.Volumes {
-		if name := claimOf(pod, &pod.Spec.Volumes[i]); name != "" {
-			keys = append(keys, view.Key{Namespace: pod.Namespace, Name: name})
-		}
+	for name := range resource.PodClaims(pod) {
+		keys = append(keys, view.Key{Namespace: pod.Namespace, Name: name})
 	}
 	return keys
-}
-
-func claimOf(pod *corev1.Pod, v *corev1.Volume) string {
-	switch {
-	case v.PersistentVolumeClaim != nil:
-		return v.PersistentVolumeClaim.ClaimName
-	case v.Ephemeral != nil:
-		return pod.Name + "-" + v.Name
-	}
-	return ""
-}
-
-// claimInUse tells whether a pod that a node may run mounts the claim. One
-// without a node has used nothing yet, and one that has ended uses nothing more.
-func claimInUse(v *view.View, claim *corev1.PersistentVolumeClaim) bool {
-	for pod := range view.List(v, resource.Pods, claim.Namespace) {
-		if pod.Spec.NodeName == "" || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-			continue
-		}
-		for i := range pod.Spec.Volumes {
-			volume := &pod.Spec.Volumes[i]
-			foreign := volume.Ephemeral != nil && !metav1.IsControlledBy(claim, pod)
-			if claimOf(pod, volume) == claim.Name && !foreign {
-				return true
-			}
-		}
-	}
-	return false
 }
