@@ -14,8 +14,7 @@ import (
 )
 
 // tellUse says in a bound claim's condition Unused whether no pod uses it, so
-// that forgotten claims can be found (upstream's feature
-// PersistentVolumeClaimUnusedSinceTime).
+// that forgotten claims can be found (KEP-5541).
 func tellUse(v *view.View, claim *corev1.PersistentVolumeClaim, now time.Time) controller.Plan {
 	if claim.DeletionTimestamp != nil || claim.Status.Phase != corev1.ClaimBound {
 		return controller.Plan{}
