@@ -70,7 +70,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		job.Orphans(),
 		ttlafterfinished.Controller(),
 		cronjob.Controller(),
-		horizontalpodautoscaler.Controller(kinds),
+		horizontalpodautoscaler.Controller(kinds, horizontalpodautoscaler.NoMetrics{}),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
