@@ -5,7 +5,7 @@ BIN     := bin
 RUNTIME := $(BIN)/runtime
 LDFLAGS := -s -w
 
-.PHONY: all build runtime images up down test lint bench conformance differential schemas fuzz clean
+.PHONY: all build runtime images up down test lint bench conformance differential scheduling schemas fuzz clean
 
 all: build
 
@@ -50,6 +50,10 @@ bench: build images
 differential:
 	@cd test/differential && $(GO) run . -seeds $(or $(SEEDS),1..20) -kind '$(KIND)' -verb '$(VERB)' -case '$(CASE)' -ignore '$(IGNORE)' $(if $(STORIES),-stories)
 
+# Upstream's scheduler beside Skiff's, rule by rule, on SEEDS random clusters.
+scheduling:
+	@cd test/differential/scheduler && $(GO) test -count 1 -run Decisions -v . -seeds $(or $(SEEDS),300)
+
 # The schemas that our OpenAPI documents are made of, from upstream's.
 schemas:
 	@cd test/differential && $(GO) run . -schemas ../../apiserver/openapi/schemas.json.gz
@@ -58,7 +62,7 @@ schemas:
 # tests at once. The first time builds for half an hour.
 conformance: build
 	@$(GO) run ./test/conformance $(if $(FOCUS),-focus '$(FOCUS)') $(if $(SKIP),-skip '$(SKIP)') \
-		$(if $(PROCS),-procs $(PROCS)) $(if $(OUTPUT),-output $(OUTPUT))
+		$(if $(PROCS),-procs $(PROCS)) $(if $(NAME),-name $(NAME)) $(if $(OUTPUT),-output $(OUTPUT))
 
 fuzz:
 	@test/fuzz.sh $(or $(TIME),30s)

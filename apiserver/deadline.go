@@ -83,9 +83,11 @@ func (p *patience) renew() {
 	_ = p.control.SetWriteDeadline(p.until) // a transport without deadlines waits
 }
 
-// end lets the connection serve further requests.
+// end lets the connection serve further requests, and a watch be quiet: HTTP/2
+// resets a stream at its deadline even when nothing is being written.
 func (p *patience) end() {
 	if !p.until.IsZero() {
+		p.until = time.Time{}
 		_ = p.control.SetWriteDeadline(time.Time{}) // as above
 	}
 }

@@ -71,7 +71,7 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	if reader.Behind() {
 		return tooOld(from, s.View().Revision())
 	}
-	defer watcher.patience.end()
+	defer watcher.patience.end() // where an error ends it in the middle of a write
 	watcher.start()
 	if v != nil {
 		if err := watcher.sendInitial(v); err != nil {
@@ -326,6 +326,7 @@ func (w *watcher) send() error {
 		}
 	}
 	w.flush()
+	w.patience.end()
 	return nil
 }
 

@@ -27,12 +27,8 @@ func kubectlCommand() *cobra.Command {
 // runKubectl is upstream's kubectl. Without a configuration of the user's own it
 // talks to the default cluster of this machine.
 func runKubectl(args []string) int {
-	if os.Getenv("KUBECONFIG") == "" {
-		if file := cluster.DefaultPaths("").Kubeconfig(); readable(file) {
-			if err := os.Setenv("KUBECONFIG", file); err != nil {
-				return 1
-			}
-		}
+	if err := ownCluster(); err != nil {
+		return 1
 	}
 	os.Args = args // kubectl looks for plugins by its own arguments
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
@@ -47,6 +43,16 @@ func runKubectl(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// ownCluster lets what reads a kubeconfig find the default cluster of this
+// machine, where the user has named none.
+func ownCluster() error {
+	file := cluster.DefaultPaths("").Kubeconfig()
+	if os.Getenv("KUBECONFIG") != "" || !readable(file) {
+		return nil
+	}
+	return os.Setenv("KUBECONFIG", file)
 }
 
 func readable(file string) bool {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
 	"github.com/skiff-sh/skiff/watchcache"
 )
 
@@ -28,6 +29,30 @@ type Client interface {
 	// the transport. When it returns, the cache shows the change if it holds the
 	// kind.
 	Do(ctx context.Context, op Op) (resource.Object, error)
+}
+
+// Reader is a client that can ask the server for an object of a kind that its
+// cache does not hold.
+type Reader interface {
+	Read(ctx context.Context, kind *resource.Info, namespace, name string) (resource.Object, error)
+}
+
+// Get returns an object: from the cache, or from the server where the cache
+// does not have it.
+func Get[T resource.Object](ctx context.Context, c Client, kind *resource.Typed[T], namespace, name string) (T, error) {
+	if obj, ok := view.Get(c.Cache().View(), kind, namespace, name); ok {
+		return obj, nil
+	}
+	var none T
+	r, ok := c.(Reader)
+	if !ok {
+		return none, apierrors.NewNotFound(kind.Info.GR(), name)
+	}
+	obj, err := r.Read(ctx, kind.Info, namespace, name)
+	if err != nil {
+		return none, err
+	}
+	return obj.(T), nil
 }
 
 // Op is one change as data, so that a plan can be made by a pure function, and

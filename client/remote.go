@@ -308,6 +308,20 @@ func (r *Remote) Do(ctx context.Context, op Op) (resource.Object, error) {
 	return result, r.await(ctx, op, result)
 }
 
+// Read implements Reader.
+func (r *Remote) Read(ctx context.Context, kind *resource.Info, namespace, name string) (resource.Object, error) {
+	res, err := r.request(ctx, http.MethodGet, collection(kind, namespace)+"/"+name, protobufMedia, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, fmt.Errorf("get %s %s: read answer: %w", kind.GVR.Resource, name, err)
+	}
+	return resource.DecodeStored(kind, data)
+}
+
 // decodeResult reads the answer to an operation: the object, or what a
 // subresource answers with. A Status gives the object that was sent.
 func decodeResult(op Op, data []byte) (resource.Object, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/certificates"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
 	"github.com/skiff-sh/skiff/controller/deployment"
@@ -25,15 +26,19 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/tainteviction"
 	"github.com/skiff-sh/skiff/resource"
 )
 
 // allControllers lists every controller.
-func allControllers(kinds []*resource.Info, authority []byte, started time.Time) []controller.Controller {
+func allControllers(kinds []*resource.Info, id *identity, started time.Time) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
-		rootca.Controller(authority),
+		rootca.Controller(id.authority.CertificatePEM()),
+		certificates.Controller(signingOf(id)),
+		certificates.PodRequests(),
+		certificates.Publisher(id.authority.CertificatePEM()),
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
@@ -42,6 +47,7 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
+		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
 		resourcequota.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
@@ -50,9 +56,18 @@ func allControllers(kinds []*resource.Info, authority []byte, started time.Time)
 	}
 }
 
-// controllerUser is who a controller writes as.
+// controllerUser is who a controller writes as: the account that upstream gives
+// its rights to.
 func controllerUser(name string) authn.User {
-	return authn.ServiceAccount(metav1.NamespaceSystem, name+"-controller", "")
+	return authn.ServiceAccount(metav1.NamespaceSystem, controllerAccount(name), "")
+}
+
+func controllerAccount(name string) string {
+	switch name {
+	case "podcertificaterequestcleaner", "kube-apiserver-serving-clustertrustbundle-publisher":
+		return name
+	}
+	return name + "-controller"
 }
 
 // elector is who takes part in elections.
@@ -65,7 +80,7 @@ func permitComponents(d *authz.Defaults, all []controller.Controller) {
 	for _, c := range all {
 		user := controllerUser(c.Name).Name
 		need := controller.Rules(c)
-		if role := d.ClusterRole("system:controller:" + c.Name + "-controller"); role != nil {
+		if role := d.ClusterRole("system:controller:" + controllerAccount(c.Name)); role != nil {
 			if covered, _ := validation.Covers(role.Rules, need); covered {
 				continue
 			}

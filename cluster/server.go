@@ -171,7 +171,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	stopHTTP := s.serveHTTP(token)
-	all := allControllers(resource.All(), s.id.authority.CertificatePEM(), time.Now())
+	all := allControllers(resource.All(), s.id, time.Now())
 	if err := s.bootstrap(ctx, all); err != nil {
 		return err
 	}

@@ -49,6 +49,10 @@ type Input struct {
 	// with the old and with the new state. v is the view after the change. Nil is
 	// for kinds that are read but whose changes wake nothing.
 	Keys func(v *view.View, obj resource.Object) []view.Key
+	// After is how long the keys wait for their call, for what may yet turn out
+	// otherwise. Further changes do not put it off. Such keys should be of no other
+	// Input.
+	After time.Duration
 }
 
 // Output is a kind, and a subresource or "", that a controller may write.

@@ -51,13 +51,18 @@ func (q *queue) addAll(keys []view.Key) {
 	}
 }
 
-// add says that key needs a call.
-func (q *queue) add(key view.Key) {
+func (q *queue) item(key view.Key) *item {
 	it := q.items[key]
 	if it == nil {
 		it = &item{key: key, index: -1}
 		q.items[key] = it
 	}
+	return it
+}
+
+// add says that key needs a call.
+func (q *queue) add(key view.Key) {
+	it := q.item(key)
 	it.wanted = true
 	if it.failures > 0 && it.index >= 0 {
 		if soon := q.clock.Add(changeDelay); soon.Before(it.at) {
@@ -66,6 +71,15 @@ func (q *queue) add(key view.Key) {
 		return
 	}
 	q.push(it)
+}
+
+// later says that key needs a call at that time, or earlier if it was said
+// before.
+func (q *queue) later(key view.Key, at time.Time) {
+	it := q.item(key)
+	if it.index < 0 && !it.queued {
+		q.schedule(it, at)
+	}
 }
 
 // push makes an item ready unless something keeps it from being called.

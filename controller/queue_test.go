@@ -141,3 +141,24 @@ func TestQueueDelays(t *testing.T) {
 		t.Fatalf("after a change the next call is in %s, want %s", at.Sub(now), changeDelay)
 	}
 }
+
+func TestQueueLater(t *testing.T) {
+	q, start := newQueue(), time.Unix(0, 0)
+	key := view.Key{Name: "a"}
+	q.later(key, start.Add(40*time.Second))
+	q.later(key, start.Add(70*time.Second))
+	q.tick(start.Add(39 * time.Second))
+	if _, ok := q.take(); ok {
+		t.Fatal("handed out before its time")
+	}
+	q.tick(start.Add(40 * time.Second))
+	if got, ok := q.take(); !ok || got != key {
+		t.Fatalf("at its time: %v, %v", got, ok)
+	}
+	q.later(key, start.Add(80*time.Second))
+	q.finished(key, 0, 0, start.Add(41*time.Second))
+	q.tick(start.Add(80 * time.Second))
+	if _, ok := q.take(); !ok {
+		t.Error("what was said during a call is lost")
+	}
+}

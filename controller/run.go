@@ -54,8 +54,21 @@ func Run(ctx context.Context, c client.Client, controllers []Controller, deps De
 
 // route leads from a change of a kind to a controller's keys.
 type route struct {
-	to   *worker
-	keys func(v *view.View, obj resource.Object) []view.Key
+	to    *worker
+	keys  func(v *view.View, obj resource.Object) []view.Key
+	after time.Duration
+}
+
+// add queues the keys that obj concerns.
+func (to route) add(v *view.View, obj resource.Object, now time.Time) {
+	keys := to.keys(v, obj)
+	if to.after == 0 {
+		to.to.queue.addAll(keys)
+		return
+	}
+	for _, key := range keys {
+		to.to.queue.later(key, now.Add(to.after))
+	}
 }
 
 // worker is one controller with its queue.
@@ -131,10 +144,10 @@ func (r *runner) add(ctl Controller, c client.Client) {
 	}
 	r.workers = append(r.workers, w)
 	if ctl.For != nil {
-		r.route(ctl.For, route{w, w.ownKey})
+		r.route(ctl.For, route{to: w, keys: w.ownKey})
 	}
 	for _, in := range ctl.Reads {
-		r.route(in.Kind, route{w, in.Keys})
+		r.route(in.Kind, route{w, in.Keys, in.After})
 	}
 	// What is written is read too: its arrival in the view is what keys wait for.
 	for _, out := range ctl.Writes {
@@ -192,7 +205,7 @@ func (r *runner) run(ctx context.Context) error {
 
 // seed queues everything there is and returns a reader of what follows.
 func (r *runner) seed() *watchcache.Reader {
-	v := r.cache.View()
+	v, now := r.cache.View(), r.deps.Clock.Now()
 	reader := r.cache.Read(v.Revision(), r.kinds...)
 	for _, w := range r.workers {
 		if w.For != nil {
@@ -206,7 +219,7 @@ func (r *runner) seed() *watchcache.Reader {
 				continue
 			}
 			for e := range v.Entries(in.Kind, "", view.Key{}) {
-				w.queue.addAll(in.Keys(v, e.Object))
+				route{w, in.Keys, in.After}.add(v, e.Object, now)
 			}
 		}
 	}
@@ -214,13 +227,14 @@ func (r *runner) seed() *watchcache.Reader {
 }
 
 func (r *runner) dispatch(changes []watchcache.Change, v *view.View) {
+	now := r.deps.Clock.Now()
 	for _, change := range changes {
 		for _, to := range r.routes[change.Entry().Info.GR()] {
 			if change.Old != nil {
-				to.to.queue.addAll(to.keys(v, change.Old.Object))
+				to.add(v, change.Old.Object, now)
 			}
 			if change.New != nil {
-				to.to.queue.addAll(to.keys(v, change.New.Object))
+				to.add(v, change.New.Object, now)
 			}
 		}
 	}

@@ -85,6 +85,11 @@ func (a *Agent) finish(r *record, out outcome) {
 		r.refresh = out.refresh
 	}
 	r.state = Finish(r.state, out.result, now)
+	if out.result.Action.Do == MountVolumes && r.stale {
+		r.stale = false
+		r.state = Retry(r.state)
+		a.refresh(r)
+	}
 	if a.pods[r.uid] == r {
 		a.step(r, now)
 	}

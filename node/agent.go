@@ -35,6 +35,8 @@ type Agent struct {
 	volumes volume.Root
 	probes  *probe.Prober
 	tokens  *tokens
+	// certificates of the pods that ask for them.
+	certificates *certificates
 
 	inbox chan func() // what the loop is to take in
 	work  sync.WaitGroup
@@ -48,7 +50,7 @@ type Agent struct {
 }
 
 // New returns an agent. The client's cache must hold Pods, Nodes, ConfigMaps,
-// Secrets and Services.
+// Secrets, Services, ClusterTrustBundles and PodCertificateRequests.
 func New(config Config, deps Deps) (*Agent, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("node agent's configuration: %w", err)
@@ -67,6 +69,7 @@ func New(config Config, deps Deps) (*Agent, error) {
 		a.events = noEvents{}
 	}
 	a.tokens = newTokens(a.client)
+	a.certificates = newCertificates(a.client, a.config.Name, a.tell)
 	a.probes = probe.New(a.execProbe, a.probed)
 	host, err := detectHost(config)
 	if err != nil {
@@ -133,7 +136,8 @@ func (a *Agent) prepare() error {
 func (a *Agent) begin() (*watchcache.Reader, error) {
 	cache := a.client.Cache()
 	v := cache.View()
-	reader := cache.Read(v.Revision(), resource.Pods.Info, resource.ConfigMaps.Info, resource.Secrets.Info)
+	reader := cache.Read(v.Revision(), resource.Pods.Info, resource.ConfigMaps.Info, resource.Secrets.Info,
+		resource.ClusterTrustBundles.Info, resource.PodCertificateRequests.Info)
 	a.resync(v)
 	if err := a.sweep(); err != nil {
 		reader.Close()

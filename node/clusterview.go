@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -30,6 +31,39 @@ func (c clusterView) Secret(namespace, name string) (*corev1.Secret, bool) {
 // Services implements Cluster.
 func (c clusterView) Services(namespace string) []*corev1.Service {
 	return slices.Collect(view.List(c.v, resource.Services, namespace))
+}
+
+// TrustBundles returns the bundle of a name, or where that is "" all of a signer.
+func (c clusterView) TrustBundles(name, signer string) []*certificatesv1.ClusterTrustBundle {
+	if name != "" {
+		if b, ok := view.Get(c.v, resource.ClusterTrustBundles, "", name); ok {
+			return []*certificatesv1.ClusterTrustBundle{b}
+		}
+		return nil
+	}
+	var out []*certificatesv1.ClusterTrustBundle
+	for b := range view.List(c.v, resource.ClusterTrustBundles, "") {
+		if b.Spec.SignerName == signer {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// trusts reports whether a pod's volumes may show a trust bundle.
+func trusts(pod *corev1.Pod, b *certificatesv1.ClusterTrustBundle) bool {
+	for i := range pod.Spec.Volumes {
+		if pod.Spec.Volumes[i].Projected == nil {
+			continue
+		}
+		for _, s := range pod.Spec.Volumes[i].Projected.Sources {
+			t := s.ClusterTrustBundle
+			if t != nil && (t.Name != nil && *t.Name == b.Name || t.SignerName != nil && *t.SignerName == b.Spec.SignerName) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // refersTo reports whether a pod's volumes or environment name a ConfigMap or

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -174,6 +175,10 @@ func (a *Agent) changed(change watchcache.Change, v *view.View) {
 		a.follow(obj, func(pod *corev1.Pod) bool { return refersTo(pod, obj.Name, "") }, now)
 	case *corev1.Secret:
 		a.follow(obj, func(pod *corev1.Pod) bool { return refersTo(pod, "", obj.Name) }, now)
+	case *certificatesv1.ClusterTrustBundle:
+		a.follow(obj, func(pod *corev1.Pod) bool { return trusts(pod, obj) }, now)
+	case *certificatesv1.PodCertificateRequest:
+		a.follow(obj, func(pod *corev1.Pod) bool { return pod.UID == obj.Spec.PodUID }, now)
 	}
 }
 
@@ -191,12 +196,15 @@ func (a *Agent) left(old *corev1.Pod, next *view.Entry, now time.Time) {
 	a.step(r, now)
 }
 
-// follow lets the pods that refer to a changed object know.
+// follow lets the pods that refer to a changed object know. One whose volumes are
+// being made may have read the object before it changed: it looks again after.
 func (a *Agent) follow(obj resource.Object, refers func(*corev1.Pod) bool, now time.Time) {
 	for _, r := range a.pods {
-		if r.gone || r.pod.Namespace != obj.GetNamespace() || !refers(r.pod) {
+		elsewhere := obj.GetNamespace() != "" && obj.GetNamespace() != r.pod.Namespace
+		if r.gone || elsewhere || !refers(r.pod) {
 			continue
 		}
+		r.stale = r.stale || !r.state.Mounted
 		r.state = Retry(r.state)
 		a.step(r, now)
 		a.refresh(r)
@@ -294,6 +302,7 @@ func (a *Agent) forget(r *record) {
 		delete(a.byName, key)
 	}
 	a.tokens.forget(r.uid)
+	a.certificates.forget(r.uid)
 	if err := os.RemoveAll(LogFolder(a.config.Logs, r.pod)); err != nil {
 		a.log.Warn("the logs of a pod that is gone stay", "pod", view.KeyOf(r.pod), "err", err)
 	}

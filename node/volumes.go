@@ -17,10 +17,15 @@ import (
 )
 
 // mount makes a pod's volumes, or brings them up to date. It returns when a
-// token in them is to be renewed.
+// token or certificate in them is to be renewed.
 func (a *Agent) mount(ctx context.Context, pod *corev1.Pod, f Facts, v *view.View, again bool) (time.Time, error) {
 	cluster := clusterView{v}
 	var renew time.Time
+	soon := func(at time.Time) {
+		if !at.IsZero() && (renew.IsZero() || at.Before(renew)) {
+			renew = at
+		}
+	}
 	src := volume.Sources{
 		ConfigMap: func(name string) (*corev1.ConfigMap, bool) { return cluster.ConfigMap(pod.Namespace, name) },
 		Secret:    func(name string) (*corev1.Secret, bool) { return cluster.Secret(pod.Namespace, name) },
@@ -30,10 +35,14 @@ func (a *Agent) mount(ctx context.Context, pod *corev1.Pod, f Facts, v *view.Vie
 		},
 		Token: func(ctx context.Context, audience string, seconds int64) (string, error) {
 			token, at, err := a.tokens.get(ctx, pod, audience, seconds)
-			if err == nil && (renew.IsZero() || at.Before(renew)) {
-				renew = at
-			}
+			soon(at)
 			return token, err
+		},
+		TrustBundles: cluster.TrustBundles,
+		Certificate: func(ctx context.Context, volume string, source int, p *corev1.PodCertificateProjection) (key, chain []byte, err error) {
+			c, at, err := a.certificates.get(ctx, pod, certificateKey{pod.UID, volume, source}, p)
+			soon(at)
+			return c.key, c.chain, err
 		},
 		User: soleUser(pod),
 	}

@@ -118,6 +118,31 @@ func (a *Pair) Sign(leaf Leaf, public crypto.PublicKey, now time.Time) (*x509.Ce
 	return pair.Certificate, nil
 }
 
+// Terms are what a certificate says beside what its request does.
+type Terms struct {
+	Usage               x509.KeyUsage
+	Purposes            []x509.ExtKeyUsage
+	NotBefore, NotAfter time.Time
+}
+
+// SignRequest makes a certificate for the subject, names and key of a request,
+// and checks that whoever made the request has the key. Its extensions are left
+// out.
+func (a *Pair) SignRequest(request *x509.CertificateRequest, t Terms) (*x509.Certificate, error) {
+	if err := request.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("verify certificate request: %w", err)
+	}
+	pair, err := sign(&x509.Certificate{
+		Subject: request.Subject, DNSNames: request.DNSNames, IPAddresses: request.IPAddresses,
+		EmailAddresses: request.EmailAddresses, URIs: request.URIs,
+		NotBefore: t.NotBefore, NotAfter: t.NotAfter, KeyUsage: t.Usage, ExtKeyUsage: t.Purposes, BasicConstraintsValid: true,
+	}, a.Certificate, request.PublicKey, a.Key)
+	if err != nil {
+		return nil, err
+	}
+	return pair.Certificate, nil
+}
+
 func (a *Pair) sign(leaf Leaf, public crypto.PublicKey, key *ecdsa.PrivateKey, now time.Time) (*Pair, error) {
 	if err := leaf.check(); err != nil {
 		return nil, err

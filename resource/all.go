@@ -44,6 +44,7 @@ func All() []*Info {
 		VolumeAttributesClasses.Info,
 		StorageVersionMigrations.Info,
 		ClusterTrustBundles.Info,
+		PodCertificateRequests.Info,
 		FlowSchemas.Info,
 		PriorityLevelConfigurations.Info,
 		Roles.Info,

@@ -239,6 +239,7 @@ volumeattachments.storage.k8s.io  VolumeAttachment cluster /registry/volumeattac
 volumeattributesclasses.storage.k8s.io vac VolumeAttributesClass cluster /registry/volumeattributesclasses/
 storageversionmigrations.storagemigration.k8s.io  StorageVersionMigration cluster /registry/storageversionmigrations/
 clustertrustbundles.certificates.k8s.io  ClusterTrustBundle cluster /registry/clustertrustbundles/
+podcertificaterequests.certificates.k8s.io  PodCertificateRequest namespaced /registry/podcertificaterequests/
 flowschemas.flowcontrol.apiserver.k8s.io  FlowSchema cluster /registry/flowschemas/
 prioritylevelconfigurations.flowcontrol.apiserver.k8s.io  PriorityLevelConfiguration cluster /registry/prioritylevelconfigurations/
 roles.rbac.authorization.k8s.io  Role namespaced /registry/roles/

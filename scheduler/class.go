@@ -239,12 +239,20 @@ func (cl *class) around(n *snapshot.Node) verdict {
 	return verdict{}
 }
 
-// verdict is what all filters say.
-func (cl *class) verdict(n *snapshot.Node) verdict {
-	if v := cl.verdicts[n.Slot]; v.by != 0 {
-		return v
+// verdict is what all filters say, of which those that look at a node alone have
+// said v. Filters that come before the one that rejects are heard first.
+func (cl *class) verdict(n *snapshot.Node, v verdict) verdict {
+	if v.by == 0 {
+		return cl.around(n)
 	}
-	return cl.around(n)
+	for i := cl.local; i < len(cl.checks) && cl.checks[i].order < cl.checks[v.by-1].order; i++ {
+		if ch := &cl.checks[i]; ch.active {
+			if code := ch.Reject(n); code != 0 {
+				return verdict{int32(i + 1), code}
+			}
+		}
+	}
+	return v
 }
 
 // pretend counts pods on n, which is a copy of a node, or takes them off it,
@@ -266,9 +274,10 @@ func (cl *class) pretend(n *snapshot.Node, pods []*snapshot.Pod, sign int64) {
 
 // asks returns what all filters say of n, which pretend has changed.
 func (cl *class) asks(n *snapshot.Node) verdict {
-	if v := cl.alone(n); v.by != 0 {
-		return v
+	v := cl.alone(n)
+	if v.by == 0 || cl.local < len(cl.checks) && cl.checks[cl.local].order < cl.checks[v.by-1].order {
+		cl.begin()
+		v = cl.verdict(n, v)
 	}
-	cl.begin()
-	return cl.around(n)
+	return v
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// kinds are the objects that scheduling looks at.
-func kinds() []*resource.Info {
+// Kinds are the objects that scheduling looks at.
+func Kinds() []*resource.Info {
 	return []*resource.Info{
 		resource.Pods.Info, resource.Nodes.Info, resource.Namespaces.Info,
 		resource.PodDisruptionBudgets.Info,

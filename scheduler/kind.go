@@ -30,7 +30,7 @@ func appendKind(key []byte, pod *snapshot.Pod, s *snapshot.Snapshot, pinned bool
 	key = appendText(key, pod.Key.Namespace)
 	key = appendNumbers(key, int64(pod.Priority), int64(s.Vocabulary()))
 	key = appendResources(key, &pod.Requests)
-	key = appendNumbers(key, pod.Scored.MilliCPU, pod.Scored.Memory)
+	key = appendNumbers(key, pod.Rated.MilliCPU, pod.Rated.Memory)
 	for _, p := range pod.Ports {
 		key = appendNumbers(appendText(appendText(key, p.IP), string(p.Protocol)), int64(p.Number))
 	}

@@ -51,7 +51,7 @@ func (l *loop) reset(v *view.View) {
 	now := l.deps.Now()
 	old := l.snap
 	l.snap = snapshot.New()
-	for _, kind := range kinds() {
+	for _, kind := range Kinds() {
 		if kind != resource.Pods.Info {
 			for e := range v.Entries(kind, "", view.Key{}) {
 				l.follow(e.Object, touched{})

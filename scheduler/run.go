@@ -93,7 +93,7 @@ func Run(ctx context.Context, c client.Client, deps Deps) error {
 func (l *loop) load() *watchcache.Reader {
 	cache := l.client.Cache()
 	v := cache.View()
-	reader := cache.Read(v.Revision(), kinds()...)
+	reader := cache.Read(v.Revision(), Kinds()...)
 	l.reset(v)
 	return reader
 }

@@ -315,10 +315,7 @@ func (c *Core) pinned(s *snapshot.Snapshot, pod *snapshot.Pod, cl *class, d *Dec
 			continue
 		}
 		looked++
-		v := c.says(cl, n)
-		if v.by == 0 {
-			v = cl.around(n)
-		}
+		v := cl.verdict(n, c.says(cl, n))
 		if v.by == 0 || cl.checks[v.by-1].order > order {
 			if code := own.Reject(n); code != 0 {
 				d.add(&c.filters[order], own.Explain, n, verdict{-1, code})
@@ -342,8 +339,8 @@ func (c *Core) pinned(s *snapshot.Snapshot, pod *snapshot.Pod, cl *class, d *Dec
 func (c *Core) collect(nodes []*snapshot.Node, cl *class, wide bool, d *Decision) {
 	for _, n := range nodes {
 		v := c.says(cl, n)
-		if v.by == 0 && wide {
-			v = cl.around(n)
+		if wide {
+			v = cl.verdict(n, v)
 		}
 		if v.by != 0 {
 			ch := &cl.checks[v.by-1]
@@ -372,10 +369,7 @@ func (c *Core) Explain(s *snapshot.Snapshot, d *Decision, node string) []plugin.
 	if d.class == nil || n == nil {
 		return d.Never
 	}
-	v := c.says(d.class, n)
-	if v.by == 0 {
-		v = d.class.around(n)
-	}
+	v := d.class.verdict(n, c.says(d.class, n))
 	if v.by == 0 {
 		return nil
 	}
@@ -400,7 +394,7 @@ func (c *Core) Recheck(s *snapshot.Snapshot, pod *snapshot.Pod, nodes []*snapsho
 		if cl.pinned && !slices.Contains(names, n.Name) {
 			continue
 		}
-		v := cl.verdict(n)
+		v := cl.verdict(n, cl.verdicts[n.Slot])
 		if v.by == 0 {
 			return true, 0, false
 		}

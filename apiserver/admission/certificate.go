@@ -8,6 +8,8 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/resource"
@@ -67,6 +69,27 @@ func certificateSigning(may MaySigner) Step {
 				return a.Forbidden(fmt.Errorf("user not permitted to sign requests with signerName %q", old.Spec.SignerName))
 			}
 			return nil
+		}),
+	}
+}
+
+// podCertificateSigning refuses a signer's answer to a pod from whoever may not
+// sign for it. Upstream does so in the kind's validation, which has no
+// authorizer here: the answer is that of an invalid object.
+func podCertificateSigning(may MaySigner) Step {
+	info := resource.PodCertificateRequests.Info
+	return Step{
+		Name: "PodCertificateSigning",
+		On:   []Match{{Operations: updates, Resource: info.GR(), Subresources: []string{"status"}}},
+		Validate: pure(func(_ *view.View, a *Attributes) error {
+			r, old := a.Object.(*certificatesv1.PodCertificateRequest), a.Old.(*certificatesv1.PodCertificateRequest)
+			signer := old.Spec.SignerName
+			if equality.Semantic.DeepEqual(r.Status, old.Status) || may.anyOf(a.User, "sign", signer) {
+				return nil
+			}
+			return apierrors.NewInvalid(info.GVK.GroupKind(), a.Name, field.ErrorList{
+				field.Forbidden(field.NewPath("spec", "signerName"), fmt.Sprintf("User %q is not permitted to \"sign\" for signer %q", a.User.Name, signer)),
+			})
 		}),
 	}
 }

@@ -37,7 +37,7 @@ func nodeRestriction(permits func(authz.Attributes) bool) Step {
 			if node != "" {
 				err = restrictNode(v, node, a, permits)
 			}
-			if err == nil || apierrors.IsNotFound(err) {
+			if err == nil || apierrors.IsNotFound(err) || apierrors.IsInternalError(err) {
 				return err
 			}
 			return a.Forbidden(err)
@@ -73,6 +73,8 @@ func restrictNode(v *view.View, node string, a *Attributes, permits func(authz.A
 		if csr, ok := a.Object.(*certificatesv1.CertificateSigningRequest); ok && a.Operation == admissionv1.Create {
 			return restrictSigning(node, csr)
 		}
+	case "certificates.k8s.io/podcertificaterequests":
+		return restrictPodCertificate(v, node, a, permits)
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ func New(c Config) *Chain {
 		runtimeClass(),
 		certificateApproval(c.MaySigner),
 		certificateSigning(c.MaySigner),
+		podCertificateSigning(c.MaySigner),
 		clusterTrustBundleAttest(c.MaySigner),
 		certificateSubjectRestriction(),
 		defaultIngressClass(),

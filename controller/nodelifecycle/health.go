@@ -11,9 +11,6 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// excludeDisruption is the label of nodes that say nothing about the others.
-const excludeDisruption = "node.kubernetes.io/exclude-disruption"
-
 // reported are the conditions that a node's agent keeps up; nobody knows them
 // of a silent node.
 var reported = [...]corev1.NodeConditionType{
@@ -94,19 +91,3 @@ func readiness(node *corev1.Node) corev1.ConditionStatus {
 }
 
 func isReady(node *corev1.Node) bool { return readiness(node) == corev1.ConditionTrue }
-
-// allDown says whether no node at all is ready. Then the fault is likelier with
-// what connects them than with each of them, and nothing is evicted.
-func allDown(v *view.View) bool {
-	down := false
-	for node := range view.List(v, resource.Nodes, "") {
-		if _, excluded := node.Labels[excludeDisruption]; excluded || readiness(node) == "" {
-			continue
-		}
-		if isReady(node) {
-			return false
-		}
-		down = true
-	}
-	return down
-}

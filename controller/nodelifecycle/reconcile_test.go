@@ -27,6 +27,9 @@ func node(name, words string) *corev1.Node {
 		parts := strings.Split(word, ":")
 		c := corev1.NodeCondition{LastHeartbeatTime: ago(time.Hour), LastTransitionTime: ago(time.Hour)}
 		switch {
+		case strings.Contains(word, "="):
+			key, value, _ := strings.Cut(word, "=")
+			metav1.SetMetaDataLabel(&n.ObjectMeta, key, value)
 		case word == "cordoned":
 			n.Spec.Unschedulable = true
 		case word == "Ready" || word == "NotReady" || word == "Unknown":
@@ -70,10 +73,6 @@ func pod(name string, words string) *corev1.Pod {
 		switch {
 		case word == "ready":
 			p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
-		case word == "young":
-			p.CreationTimestamp = ago(10 * time.Second)
-		case word == "deleted":
-			p.DeletionTimestamp = &metav1.Time{Time: now}
 		default:
 			toleration := corev1.Toleration{Key: long(parts[0]), Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffect(parts[1])}
 			if len(parts) == 3 {
@@ -121,6 +120,9 @@ func text(plan controller.Plan) string {
 				}
 				break
 			}
+			if was, ok := obj.Labels["beta.kubernetes.io/os"]; ok {
+				line += " beta.kubernetes.io/os=" + was
+			}
 			for _, taint := range obj.Spec.Taints {
 				line += fmt.Sprintf(" %s:%s:%s", strings.TrimPrefix(taint.Key, "node.kubernetes.io/"), taint.Effect, now.Sub(taint.TimeAdded.Time))
 			}
@@ -154,7 +156,8 @@ func TestPlan(t *testing.T) {
 			"update nodes/status n1 Ready=NodeStatusUnknown DiskPressure=NodeStatusUnknown MemoryPressure=NodeStatusNeverUpdated PIDPressure=NodeStatusNeverUpdated"},
 		{"never reported", []resource.Object{node("n1", "not-ready:NoSchedule:1m")},
 			"update nodes/status n1 Ready=NodeStatusNeverUpdated MemoryPressure=NodeStatusNeverUpdated DiskPressure=NodeStatusNeverUpdated PIDPressure=NodeStatusNeverUpdated"},
-		{"about to report", []resource.Object{node("n1", "not-ready:NoSchedule:1m"), renewed(20 * time.Second)}, "again 40s"},
+		{"about to report", []resource.Object{node("n1", "not-ready:NoSchedule"), renewed(20 * time.Second)},
+			"update nodes n1\nevent RegisteredNode n1\nagain 40s"},
 
 		{"not ready", []resource.Object{node("n1", "NotReady"), other, renewed(0), pod("p", "ready"), pod("q", "")},
 			"update pods/status shop/p Ready=False\nupdate nodes n1 not-ready:NoSchedule:0s not-ready:NoExecute:0s\n" +
@@ -162,9 +165,9 @@ func TestPlan(t *testing.T) {
 		{"not ready, and its agent says that a pod is", []resource.Object{node("n1", "NotReady not-ready:NoSchedule:1m not-ready:NoExecute:1m"), other, renewed(0), pod("p", "ready not-ready:NoExecute")},
 			"again 40s"},
 		{"unknown", []resource.Object{node("n1", "Unknown MemoryPressure not-ready:NoSchedule:1m not-ready:NoExecute:1m"), other, renewed(0)},
-			"update nodes n1 unreachable:NoSchedule:0s unreachable:NoExecute:0s memory-pressure:NoSchedule:0s\nevent NodeNotReady n1\nagain 40s"},
+			"update nodes n1 unreachable:NoSchedule:0s unreachable:NoExecute:0s memory-pressure:NoSchedule:0s\nagain 40s"},
 		{"unknown, and a pod still says ready", []resource.Object{node("n1", "Unknown unreachable:NoSchedule:1m unreachable:NoExecute:1m"), other, renewed(0), pod("p", "ready")},
-			"update pods/status shop/p Ready=False\nevent NodeNotReady p"},
+			"update pods/status shop/p Ready=False\nevent NodeNotReady p\nagain 40s"},
 		{"every node down: nothing is evicted", []resource.Object{node("n1", "NotReady not-ready:NoSchedule:1m not-ready:NoExecute:1m"), node("n2", "Unknown"), renewed(0), pod("p", "")},
 			"update nodes n1 not-ready:NoSchedule:1m0s\nagain 40s"},
 		{"ready again", []resource.Object{node("n1", "Ready unreachable:NoSchedule:1m example.com/gpu:NoSchedule:1h unreachable:NoExecute:1m"), renewed(0)},
@@ -173,18 +176,8 @@ func TestPlan(t *testing.T) {
 			"update nodes n1 disk-pressure:NoSchedule:0s network-unavailable:NoSchedule:0s pid-pressure:NoSchedule:0s unschedulable:NoSchedule:0s\nagain 40s"},
 		{"a user's taint gets its time", []resource.Object{node("n1", "Ready example.com/x:NoExecute"), renewed(0), pod("p", "")},
 			"update nodes n1 example.com/x:NoExecute:0s\nagain 40s"},
-
-		{"evicts", []resource.Object{node("n1", "Ready example.com/x:NoExecute:10s"), renewed(0),
-			pod("a", ""), pod("b", "example.com/x:NoExecute"), pod("c", "example.com/x:NoExecute:30"),
-			pod("d", "example.com/x:NoExecute:5"), pod("e", "deleted"), pod("f", "young example.com/x:NoExecute:15"), pod("g", "example.com/x:NoSchedule")},
-			"update pods/status shop/a DisruptionTarget=True\ndelete pods shop/a\n" +
-				"update pods/status shop/d DisruptionTarget=True\ndelete pods shop/d\n" +
-				"update pods/status shop/g DisruptionTarget=True\ndelete pods shop/g\n" +
-				"event TaintManagerEviction a\nevent TaintManagerEviction d\nevent TaintManagerEviction g\nagain 5s"},
-		{"the shortest toleration counts", []resource.Object{node("n1", "Ready example.com/x:NoExecute:10s example.com/y:NoExecute:10s"), renewed(0),
-			pod("a", "example.com/x:NoExecute:300 example.com/y:NoExecute:20")}, "again 10s"},
-		{"tolerated for centuries", []resource.Object{node("n1", "Ready example.com/x:NoExecute:10s"), renewed(0),
-			pod("a", "example.com/x:NoExecute:9223372036854775807")}, "again 40s"},
+		{"old labels follow the new", []resource.Object{node("n1", "Ready kubernetes.io/os=linux beta.kubernetes.io/os=plan9"), renewed(0)},
+			"update nodes n1 beta.kubernetes.io/os=linux\nagain 40s"},
 		{"gone", nil, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -215,8 +208,8 @@ func TestWakes(t *testing.T) {
 	}{
 		{"a renewed lease", renewal(world(node("n1", "Ready")), renewed(0)), "[]"},
 		{"a pod of a good node", pods(world(node("n1", "Ready")), p), "[]"},
-		{"a pod of a bad node", pods(world(node("n1", "NotReady")), p), "[n1]"},
-		{"a pod of a tainted node", pods(world(node("n1", "Ready x:NoExecute:1s")), p), "[n1]"},
+		{"a pod of a bad node that tells of it", pods(world(node("n1", "NotReady")), p), "[]"},
+		{"a pod of a silent node", pods(world(node("n1", "Unknown")), p), "[n1]"},
 		{"a pod without a node", pods(world(), &corev1.Pod{}), "[]"},
 		{"a node of many", nodes(world(node("n1", "Ready"), node("n2", "Ready"), node("n3", "NotReady not-ready:NoExecute:1s")), node("n1", "")), "[]"},
 		{"the last node goes down", nodes(world(node("n1", "NotReady"), node("n2", "NotReady not-ready:NoExecute:1s"), node("n3", "NotReady")), node("n1", "")), "[n2]"},

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 // pressures are the conditions, other than Ready, whose truth is a taint
@@ -21,22 +22,21 @@ var pressures = [...]struct {
 }
 
 // wantedTaints returns the taints that node should have, or nil if it has them.
-// turned says that it has not been marked as not ready before. quiet forbids
-// taints that evict.
-func wantedTaints(node *corev1.Node, quiet bool, now time.Time) (taints []corev1.Taint, turned bool) {
-	want := owed(node, quiet)
+// evicts is whether its pods are to go for its trouble.
+func wantedTaints(node *corev1.Node, evicts bool, now time.Time) []corev1.Taint {
+	want := owed(node, evicts)
 	changed := false
-	taints = []corev1.Taint{}
+	taints := []corev1.Taint{}
 	for _, taint := range node.Spec.Taints {
 		i := slices.IndexFunc(want, func(w corev1.Taint) bool { return w.MatchTaint(&taint) })
 		switch {
 		case i >= 0:
 			want = slices.Delete(want, i, i+1)
-		case ours(node, taint):
+		case ours(taint):
 			changed = true
 			continue
 		}
-		if taint.Effect == corev1.TaintEffectNoExecute && taint.TimeAdded == nil {
+		if taint.TimeAdded == nil && (taint.Effect == corev1.TaintEffectNoExecute || fromAdmission(taint)) {
 			// Tolerations count from here: the time has to outlive this process.
 			taint.TimeAdded, changed = &metav1.Time{Time: now}, true
 		}
@@ -45,23 +45,19 @@ func wantedTaints(node *corev1.Node, quiet bool, now time.Time) (taints []corev1
 	for _, taint := range want {
 		taint.TimeAdded = &metav1.Time{Time: now}
 		taints, changed = append(taints, taint), true
-		turned = turned || taint.Effect == corev1.TaintEffectNoSchedule && isTrouble(taint.Key)
 	}
 	if !changed {
-		return nil, false
+		return nil
 	}
-	return taints, turned
+	return taints
 }
 
 // owed returns the taints that follow from node's conditions and its spec.
-func owed(node *corev1.Node, quiet bool) []corev1.Taint {
+func owed(node *corev1.Node, evicts bool) []corev1.Taint {
 	var want []corev1.Taint
-	trouble := map[corev1.ConditionStatus]string{
-		corev1.ConditionFalse: corev1.TaintNodeNotReady, corev1.ConditionUnknown: corev1.TaintNodeUnreachable,
-	}[readiness(node)]
-	if trouble != "" {
+	if trouble := troubleOf(node); trouble != "" {
 		want = append(want, corev1.Taint{Key: trouble, Effect: corev1.TaintEffectNoSchedule})
-		if !quiet {
+		if evicts {
 			want = append(want, corev1.Taint{Key: trouble, Effect: corev1.TaintEffectNoExecute})
 		}
 	}
@@ -76,41 +72,58 @@ func owed(node *corev1.Node, quiet bool) []corev1.Taint {
 	return want
 }
 
-// ours says whether taint is this controller's to take away. Of a node that has
-// not told its state, the taint that admission gave it stays.
-func ours(node *corev1.Node, taint corev1.Taint) bool {
-	if isTrouble(taint.Key) {
-		return readiness(node) != "" && (taint.Effect == corev1.TaintEffectNoSchedule || taint.Effect == corev1.TaintEffectNoExecute)
+// troubleOf returns the key of the taints of a node that is known not to be
+// ready, or "".
+func troubleOf(node *corev1.Node) string {
+	switch readiness(node) {
+	case corev1.ConditionFalse:
+		return corev1.TaintNodeNotReady
+	case corev1.ConditionUnknown:
+		return corev1.TaintNodeUnreachable
 	}
+	return ""
+}
+
+// ours says whether taint is this controller's to take away.
+func ours(taint corev1.Taint) bool {
 	if taint.Effect != corev1.TaintEffectNoSchedule {
-		return false
+		return taint.Effect == corev1.TaintEffectNoExecute && isTrouble(taint.Key)
 	}
 	for _, p := range pressures {
 		if taint.Key == p.key {
 			return true
 		}
 	}
-	return taint.Key == corev1.TaintNodeUnschedulable
+	return isTrouble(taint.Key) || taint.Key == corev1.TaintNodeUnschedulable
 }
 
 func isTrouble(key string) bool {
 	return key == corev1.TaintNodeNotReady || key == corev1.TaintNodeUnreachable
 }
 
-// troubleEvicts says whether node evicts pods for not being ready.
-func troubleEvicts(node *corev1.Node) bool {
+// fromAdmission says that taint is the one a new node gets from the API server:
+// all that come later have a time.
+func fromAdmission(taint corev1.Taint) bool {
+	return taint.Key == corev1.TaintNodeNotReady && taint.Effect == corev1.TaintEffectNoSchedule && taint.TimeAdded == nil
+}
+
+// isNew says that this controller has not yet dealt with node.
+func isNew(node *corev1.Node) bool { return slices.ContainsFunc(node.Spec.Taints, fromAdmission) }
+
+// marked says whether node's taints tell already that it is in trouble.
+func marked(node *corev1.Node) bool {
 	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
-		return t.Effect == corev1.TaintEffectNoExecute && isTrouble(t.Key)
+		return t.Effect == corev1.TaintEffectNoSchedule && isTrouble(t.Key)
 	})
 }
 
-// evicting returns the taints of node that evict.
-func evicting(node *corev1.Node) []corev1.Taint {
-	var out []corev1.Taint
-	for _, taint := range node.Spec.Taints {
-		if taint.Effect == corev1.TaintEffectNoExecute {
-			out = append(out, taint)
+// evictsSince says whether, and since when, node's pods are to go for its
+// trouble.
+func evictsSince(node *corev1.Node) (time.Time, bool) {
+	for _, t := range node.Spec.Taints {
+		if t.Effect == corev1.TaintEffectNoExecute && isTrouble(t.Key) {
+			return ptr.Deref(t.TimeAdded, metav1.Time{}).Time, true
 		}
 	}
-	return out
+	return time.Time{}, false
 }

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -22,15 +24,17 @@ const (
 	// DefaultTerminatedPods is how many finished pods are kept, as upstream's
 	// --terminated-pod-gc-threshold.
 	DefaultTerminatedPods = 12500
-	// quarantine is how long a pod bound to a node that does not exist is left
-	// alone, since whoever bound it may be about to make the node.
+	// quarantine is how long a pod whose node does not exist is left alone, since
+	// the node may be about to come, or to come back.
 	quarantine = 40 * time.Second
+	// orphanage goes before the namespace of the keys of such pods.
+	orphanage = "orphan/"
 	// maxDeletes bounds the deletes of one plan.
 	maxDeletes = 500
 )
 
 // finished is the key that stands for all finished pods together. It is why
-// the controller is for no kind: its keys are pods' and this one.
+// the controller is for no kind: its keys are pods', orphans' and this one.
 var finished = view.Key{}
 
 // Controller returns the controller that collects pods. It keeps terminated
@@ -40,11 +44,17 @@ func Controller(terminated int) controller.Controller {
 		Name: "pod-garbage-collector",
 		Reads: []controller.Input{
 			{Kind: resource.Nodes.Info, Keys: podsOf},
+			{Kind: resource.Nodes.Info, Keys: orphansOf, After: quarantine},
+			{Kind: resource.Pods.Info, Keys: orphan, After: quarantine},
 			{Kind: resource.Pods.Info, Keys: func(v *view.View, obj resource.Object) []view.Key {
-				if terminated <= 0 || v.Len(resource.Pods.Info) <= terminated || !isFinished(obj.(*corev1.Pod)) {
-					return []view.Key{view.KeyOf(obj)}
+				var keys []view.Key
+				if obj.GetDeletionTimestamp() != nil {
+					keys = append(keys, view.KeyOf(obj))
 				}
-				return []view.Key{view.KeyOf(obj), finished}
+				if terminated > 0 && v.Len(resource.Pods.Info) > terminated && isFinished(obj.(*corev1.Pod)) {
+					keys = append(keys, finished)
+				}
+				return keys
 			}},
 		},
 		Writes: []controller.Output{
@@ -55,59 +65,79 @@ func Controller(terminated int) controller.Controller {
 			if key == finished {
 				return oldest(v, terminated)
 			}
-			pod, ok := view.Get(v, resource.Pods, key.Namespace, key.Name)
-			if !ok {
+			namespace, orphaned := strings.CutPrefix(key.Namespace, orphanage)
+			p, ok := view.Get(v, resource.Pods, namespace, key.Name)
+			switch {
+			case !ok:
 				return controller.Plan{}
+			case orphaned:
+				return release(v, p, now)
 			}
-			return reconcile(v, pod, now)
+			return reconcile(v, p, now)
 		},
 	}
 }
 
-// podsOf names the pods of a node that is gone or out of service.
+// podsOf names the pods of a node that is out of service.
 func podsOf(v *view.View, obj resource.Object) []view.Key {
-	if node, ok := view.Get(v, resource.Nodes, "", obj.GetName()); ok && !outOfService(node) {
+	node, ok := view.Get(v, resource.Nodes, "", obj.GetName())
+	if !ok || !outOfService(node) {
 		return nil
 	}
 	var keys []view.Key
-	for e := range v.Indexed(resource.Pods.Info, resource.PodNodeIndex, obj.GetName()) {
+	for e := range v.Indexed(resource.Pods.Info, resource.PodNodeIndex, node.Name) {
 		keys = append(keys, e.Key)
 	}
 	return keys
 }
 
-func reconcile(v *view.View, pod *corev1.Pod, now time.Time) controller.Plan {
-	if pod.Spec.NodeName == "" {
-		if pod.DeletionTimestamp == nil {
-			return controller.Plan{}
-		}
-		return remove(pod, nil, now, "it was deleted before it had a node")
+// orphansOf names the pods of a node that is gone.
+func orphansOf(v *view.View, obj resource.Object) []view.Key {
+	var keys []view.Key
+	for p := range view.By(v, resource.Pods, resource.PodNodeIndex, obj.GetName()) {
+		keys = append(keys, orphan(v, p)...)
 	}
-	node, ok := view.Get(v, resource.Nodes, "", pod.Spec.NodeName)
-	switch {
-	case !ok:
-		if left := bound(pod).Add(quarantine).Sub(now); left > 0 {
-			return controller.Plan{Again: left}
-		}
-		return remove(pod, &corev1.PodCondition{
-			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
-			Reason: "DeletionByPodGC", Message: "PodGC: node no longer exists",
-		}, now, "its node "+pod.Spec.NodeName+" does not exist")
-	case pod.DeletionTimestamp != nil && outOfService(node):
-		return remove(pod, nil, now, "its node "+node.Name+" is out of service")
-	}
-	return controller.Plan{}
+	return keys
 }
 
-// bound returns when pod got its node, as well as the pod tells.
-func bound(pod *corev1.Pod) time.Time {
-	at := pod.CreationTimestamp.Time
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue && c.LastTransitionTime.After(at) {
-			at = c.LastTransitionTime.Time
-		}
+// orphan names a pod whose node is not there.
+func orphan(v *view.View, obj resource.Object) []view.Key {
+	if !isOrphan(v, obj.(*corev1.Pod)) {
+		return nil
 	}
-	return at
+	return []view.Key{{Namespace: orphanage + obj.GetNamespace(), Name: obj.GetName()}}
+}
+
+func isOrphan(v *view.View, p *corev1.Pod) bool {
+	if p.Spec.NodeName == "" {
+		return false
+	}
+	_, ok := view.Get(v, resource.Nodes, "", p.Spec.NodeName)
+	return !ok
+}
+
+// release removes a pod that is still an orphan after its quarantine.
+func release(v *view.View, p *corev1.Pod, now time.Time) controller.Plan {
+	if !isOrphan(v, p) {
+		return controller.Plan{}
+	}
+	return remove(p, &corev1.PodCondition{
+		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+		Reason: "DeletionByPodGC", Message: "PodGC: node no longer exists",
+	}, now, "its node "+p.Spec.NodeName+" does not exist")
+}
+
+func reconcile(v *view.View, p *corev1.Pod, now time.Time) controller.Plan {
+	if p.DeletionTimestamp == nil {
+		return controller.Plan{}
+	}
+	if p.Spec.NodeName == "" {
+		return remove(p, nil, now, "it was deleted before it had a node")
+	}
+	if node, ok := view.Get(v, resource.Nodes, "", p.Spec.NodeName); ok && outOfService(node) {
+		return remove(p, nil, now, "its node "+node.Name+" is out of service")
+	}
+	return controller.Plan{}
 }
 
 // outOfService says that node has stopped and its pods may be forced away
@@ -123,58 +153,46 @@ func outOfService(node *corev1.Node) bool {
 
 // remove deletes pod without grace, for no node agent will. A pod that had not
 // finished has failed, which its owner may count.
-func remove(pod *corev1.Pod, why *corev1.PodCondition, now time.Time, cause string) controller.Plan {
+func remove(p *corev1.Pod, why *corev1.PodCondition, now time.Time, cause string) controller.Plan {
 	var plan controller.Plan
-	if !isFinished(pod) {
-		next := pod.DeepCopy()
+	if !isFinished(p) {
+		next := p.DeepCopy()
 		next.Status.Phase = corev1.PodFailed
+		next.Status.ObservedGeneration = p.Generation
 		if why != nil {
-			why.ObservedGeneration = pod.Generation
-			setCondition(&next.Status, *why, now)
+			why.ObservedGeneration, why.LastTransitionTime = p.Generation, metav1.NewTime(now)
+			pod.SetCondition(&next.Status, *why)
 		}
 		op := client.UpdateStatus(resource.Pods, next)
 		op.Cause = cause
 		plan.Do = append(plan.Do, op)
 	}
-	if !withoutGrace(pod) {
-		plan.Do = append(plan.Do, deletion(pod, cause))
+	if !withoutGrace(p) {
+		plan.Do = append(plan.Do, deletion(p, cause))
 	}
 	return plan
 }
 
 // withoutGrace says that pod is being deleted at once already: only finalizers
 // of others keep it.
-func withoutGrace(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0
+func withoutGrace(p *corev1.Pod) bool {
+	return p.DeletionTimestamp != nil && p.DeletionGracePeriodSeconds != nil && *p.DeletionGracePeriodSeconds == 0
 }
 
-func setCondition(status *corev1.PodStatus, c corev1.PodCondition, now time.Time) {
-	c.LastTransitionTime = metav1.NewTime(now)
-	i := slices.IndexFunc(status.Conditions, func(have corev1.PodCondition) bool { return have.Type == c.Type })
-	if i < 0 {
-		status.Conditions = append(status.Conditions, c)
-		return
-	}
-	if status.Conditions[i].Status == c.Status {
-		c.LastTransitionTime = status.Conditions[i].LastTransitionTime
-	}
-	status.Conditions[i] = c
-}
-
-func deletion(pod *corev1.Pod, cause string) client.Op {
-	op := client.Delete(resource.Pods, pod)
+func deletion(p *corev1.Pod, cause string) client.Op {
+	op := client.Delete(resource.Pods, p)
 	now := int64(0)
 	op.Delete.GracePeriodSeconds = &now
 	op.Cause = cause
 	return op
 }
 
-func isFinished(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+func isFinished(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
-func evicted(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == "Evicted"
+func evicted(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodFailed && p.Status.Reason == "Evicted"
 }
 
 // oldest deletes the finished pods beyond keep: evicted ones first, then the
@@ -184,9 +202,9 @@ func oldest(v *view.View, keep int) controller.Plan {
 		return controller.Plan{}
 	}
 	var pods []*corev1.Pod
-	for pod := range view.List(v, resource.Pods, "") {
-		if isFinished(pod) && !withoutGrace(pod) {
-			pods = append(pods, pod)
+	for p := range view.List(v, resource.Pods, "") {
+		if isFinished(p) && !withoutGrace(p) {
+			pods = append(pods, p)
 		}
 	}
 	excess := min(len(pods)-keep, maxDeletes)
@@ -203,8 +221,8 @@ func oldest(v *view.View, keep int) controller.Plan {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	var plan controller.Plan
-	for _, pod := range pods[:excess] {
-		plan.Do = append(plan.Do, deletion(pod, "there are too many finished pods"))
+	for _, p := range pods[:excess] {
+		plan.Do = append(plan.Do, deletion(p, "there are too many finished pods"))
 	}
 	return plan
 }

@@ -18,7 +18,7 @@ var now = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
 
 func ago(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }
 
-func pod(name string, change ...func(*corev1.Pod)) *corev1.Pod {
+func made(name string, change ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, CreationTimestamp: ago(time.Hour), Generation: 4},
 		Spec:       corev1.PodSpec{NodeName: "n1"},
@@ -32,12 +32,10 @@ func pod(name string, change ...func(*corev1.Pod)) *corev1.Pod {
 
 func deleted(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: now} }
 func unbound(p *corev1.Pod) { p.Spec.NodeName, p.Status.Phase = "", corev1.PodPending }
-func young(p *corev1.Pod)   { p.CreationTimestamp = ago(10 * time.Second) }
-func done(p *corev1.Pod)    { p.Status.Phase = corev1.PodSucceeded }
-func justBound(p *corev1.Pod) {
-	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: ago(30 * time.Second)}}
-}
 
+// orphaned has a test ask for the pod's quarantine to end.
+func orphaned(p *corev1.Pod) { p.Annotations = map[string]string{"test": "orphaned"} }
+func done(p *corev1.Pod)     { p.Status.Phase = corev1.PodSucceeded }
 func node(ready corev1.ConditionStatus, taints ...string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
 	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
@@ -92,22 +90,25 @@ func TestPlan(t *testing.T) {
 		pod  *corev1.Pod
 		want string
 	}{
-		{"running", node("True"), pod("p"), ""},
-		{"node gone", nil, pod("p"), "update pods/status shop/p Failed DeletionByPodGC 4\n" + force},
-		{"node gone, pod finished", nil, pod("p", done), force},
-		{"node gone, pod being deleted", nil, pod("p", deleted, done), force},
-		{"node not there yet", nil, pod("p", young), "again 30s"},
-		{"node not there yet, pod bound lately", nil, pod("p", justBound), "again 10s"},
-		{"waiting for a node", nil, pod("p", unbound), ""},
-		{"deleted while waiting for a node", nil, pod("p", unbound, deleted), "update pods/status shop/p Failed\n" + force},
-		{"being deleted on a live node", node("True"), pod("p", deleted), ""},
-		{"being deleted on a silent node", node("Unknown"), pod("p", deleted), ""},
-		{"out of service", node("Unknown", corev1.TaintNodeOutOfService), pod("p", deleted), "update pods/status shop/p Failed\n" + force},
-		{"out of service but ready", node("True", corev1.TaintNodeOutOfService), pod("p", deleted), ""},
-		{"out of service, not being deleted", node("Unknown", corev1.TaintNodeOutOfService), pod("p"), ""},
+		{"running", node("True"), made("p"), ""},
+		{"node gone", nil, made("p", orphaned), "update pods/status shop/p Failed DeletionByPodGC 4\n" + force},
+		{"node gone, pod finished", nil, made("p", done, orphaned), force},
+		{"node gone, pod being deleted", nil, made("p", deleted, done, orphaned), force},
+		{"node there again", node("True"), made("p", orphaned), ""},
+		{"waiting for a node", nil, made("p", unbound), ""},
+		{"deleted while waiting for a node", nil, made("p", unbound, deleted), "update pods/status shop/p Failed\n" + force},
+		{"being deleted on a live node", node("True"), made("p", deleted), ""},
+		{"being deleted on a silent node", node("Unknown"), made("p", deleted), ""},
+		{"out of service", node("Unknown", corev1.TaintNodeOutOfService), made("p", deleted), "update pods/status shop/p Failed\n" + force},
+		{"out of service but ready", node("True", corev1.TaintNodeOutOfService), made("p", deleted), ""},
+		{"out of service, not being deleted", node("Unknown", corev1.TaintNodeOutOfService), made("p"), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			plan := Controller(0).Reconcile(world(test.node, test.pod), view.Key{Namespace: "shop", Name: "p"}, now, nil)
+			key := view.Key{Namespace: "shop", Name: "p"}
+			if test.pod.Annotations != nil {
+				key.Namespace = "orphan/shop"
+			}
+			plan := Controller(0).Reconcile(world(test.node, test.pod), key, now, nil)
 			if got := text(t, plan); got != test.want {
 				t.Errorf("got:\n%s\nwant:\n%s", got, test.want)
 			}
@@ -121,8 +122,8 @@ func TestTooManyFinished(t *testing.T) {
 	}
 	away := func(p *corev1.Pod) { p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted" }
 	v := world(node("True"),
-		pod("a", done, aged(time.Hour)), pod("b", done, aged(3*time.Hour)), pod("c", done, aged(2*time.Hour)),
-		pod("d", away, aged(time.Minute)), pod("e"), pod("f", aged(9*time.Hour)))
+		made("a", done, aged(time.Hour)), made("b", done, aged(3*time.Hour)), made("c", done, aged(2*time.Hour)),
+		made("d", away, aged(time.Minute)), made("e"), made("f", aged(9*time.Hour)))
 	for keep, want := range map[int]string{
 		0: "",
 		4: "",
@@ -137,27 +138,26 @@ func TestTooManyFinished(t *testing.T) {
 }
 
 func TestWakes(t *testing.T) {
-	nodes, pods := Controller(1).Reads[0].Keys, Controller(1).Reads[1].Keys
-	if keys := nodes(world(node("True"), pod("p")), node("True")); len(keys) != 0 {
-		t.Errorf("a live node wakes %v", keys)
-	}
-	if keys := nodes(world(nil, pod("p")), node("True")); len(keys) != 1 || keys[0].Name != "p" {
-		t.Errorf("a node's end wakes %v, want its pod", keys)
-	}
-	if keys := nodes(world(node("False", corev1.TaintNodeOutOfService), pod("p")), node("False")); len(keys) != 1 {
-		t.Errorf("a node out of service wakes %v, want its pod", keys)
-	}
+	out := node("False", corev1.TaintNodeOutOfService)
+	reads := Controller(1).Reads
+	nodes, ends, orphans, pods := reads[0].Keys, reads[1].Keys, reads[2].Keys, reads[3].Keys
 	for _, test := range []struct {
 		name string
-		v    *view.View
-		pod  *corev1.Pod
+		keys []view.Key
 		want string
 	}{
-		{"one finished pod of one allowed", world(nil, pod("p", done)), pod("p", done), "[shop/p]"},
-		{"a running pod", world(nil, pod("p", done), pod("q")), pod("q"), "[shop/q]"},
-		{"a finished pod, maybe too many", world(nil, pod("p", done), pod("q")), pod("p", done), "[shop/p ]"},
+		{"a live node", nodes(world(node("True"), made("p")), node("True")), "[]"},
+		{"a node out of service", nodes(world(out, made("p")), out), "[shop/p]"},
+		{"a live node, later", ends(world(node("True"), made("p")), node("True")), "[]"},
+		{"a node's end, later", ends(world(nil, made("p")), node("True")), "[orphan/shop/p]"},
+		{"a pod without its node, later", orphans(world(nil, made("p")), made("p")), "[orphan/shop/p]"},
+		{"a pod with its node, later", orphans(world(node("True"), made("p")), made("p")), "[]"},
+		{"one finished pod of one allowed", pods(world(nil, made("p", done)), made("p", done)), "[]"},
+		{"a running pod", pods(world(nil, made("p", done), made("q")), made("q")), "[]"},
+		{"a pod being deleted", pods(world(nil, made("p", deleted)), made("p", deleted)), "[shop/p]"},
+		{"a finished pod, maybe too many", pods(world(nil, made("p", done), made("q")), made("p", done)), "[]"},
 	} {
-		if got := fmt.Sprint(pods(test.v, test.pod)); got != test.want {
+		if got := fmt.Sprint(test.keys); got != test.want {
 			t.Errorf("%s wakes %s, want %s", test.name, got, test.want)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -24,7 +25,13 @@ type Sources struct {
 	Field     func(path string) (string, error)
 	Resource  func(ref *corev1.ResourceFieldSelector) (string, error)
 	Token     func(ctx context.Context, audience string, seconds int64) (string, error)
-	// User owns token files: the one user of all containers, or nil.
+	// TrustBundles returns the bundle of a name, or where that is "" all of a signer.
+	TrustBundles func(name, signer string) []*certificatesv1.ClusterTrustBundle
+	// Certificate returns the private key and the chain of certificates, both in
+	// PEM, of a volume's source, which is named by the volume and its index there.
+	Certificate func(ctx context.Context, volume string, source int, p *corev1.PodCertificateProjection) (key, chain []byte, err error)
+	// User owns the files of tokens, trust anchors and certificates: the one user of
+	// all containers, or nil.
 	User  *int64
 	Group *int64 // fsGroup
 }
@@ -48,7 +55,7 @@ func Payload(ctx context.Context, v *corev1.Volume, src Sources) (map[string]Fil
 		err = downward(files, src, v.DownwardAPI.Items, mode(v.DownwardAPI.DefaultMode))
 	case v.Projected != nil:
 		for i := range v.Projected.Sources {
-			if err = projection(ctx, files, src, &v.Projected.Sources[i], mode(v.Projected.DefaultMode)); err != nil {
+			if err = projection(ctx, files, src, v, i); err != nil {
 				break
 			}
 		}
@@ -63,7 +70,8 @@ func mode(m *int32) int32 {
 	return *m
 }
 
-func projection(ctx context.Context, files map[string]File, src Sources, p *corev1.VolumeProjection, mode int32) error {
+func projection(ctx context.Context, files map[string]File, src Sources, v *corev1.Volume, index int) error {
+	p, mode := &v.Projected.Sources[index], mode(v.Projected.DefaultMode)
 	switch {
 	case p.ConfigMap != nil:
 		return configMap(files, src, p.ConfigMap.Name, p.ConfigMap.Items, mode, p.ConfigMap.Optional)
@@ -73,10 +81,12 @@ func projection(ctx context.Context, files map[string]File, src Sources, p *core
 		return downward(files, src, p.DownwardAPI.Items, mode)
 	case p.ServiceAccountToken != nil:
 		return token(ctx, files, src, p.ServiceAccountToken, mode)
-	case p.ClusterTrustBundle != nil && p.ClusterTrustBundle.Optional != nil && *p.ClusterTrustBundle.Optional:
-		return nil
+	case p.ClusterTrustBundle != nil:
+		return trustAnchors(files, src, p.ClusterTrustBundle, mode)
+	case p.PodCertificate != nil:
+		return certificate(ctx, files, src, v, index, mode)
 	}
-	return fmt.Errorf("projected source is not supported: use configMap, secret, downwardAPI or serviceAccountToken")
+	return fmt.Errorf("projected source is not supported: use configMap, secret, downwardAPI, serviceAccountToken, clusterTrustBundle or podCertificate")
 }
 
 func configMap(files map[string]File, src Sources, name string, items []corev1.KeyToPath, mode int32, optional *bool) error {
@@ -167,15 +177,20 @@ func token(ctx context.Context, files map[string]File, src Sources, p *corev1.Se
 	if err != nil {
 		return err
 	}
+	return putOwned(files, src, p.Path, []byte(value), mode)
+}
+
+// putOwned adds a file that belongs to the pod's user.
+func putOwned(files map[string]File, src Sources, name string, data []byte, mode int32) error {
 	if src.User != nil || src.Group != nil {
 		mode = 0o600
 	}
-	if err := put(files, p.Path, []byte(value), nil, mode); err != nil {
+	if err := put(files, name, data, nil, mode); err != nil {
 		return err
 	}
-	f := files[path.Clean(p.Path)]
+	f := files[path.Clean(name)]
 	f.User = src.User
-	files[path.Clean(p.Path)] = f
+	files[path.Clean(name)] = f
 	return nil
 }
 

@@ -18,7 +18,7 @@ type share struct{ with, without, amount int64 }
 func shareOf(name corev1.ResourceName, pod *snapshot.Pod, n *snapshot.Node, assumed bool) (s share) {
 	requested, wanted := &n.Requested, &pod.Requests
 	if assumed {
-		requested, wanted = &n.Scored, &pod.Scored
+		requested, wanted = &n.Scored, &pod.Rated
 	}
 	var mine int64
 	switch name {

@@ -15,6 +15,7 @@ type Pod struct {
 	Priority int32
 	Requests Resources
 	Scored   Resources // Requests, with assumed values where containers name none
+	Rated    Resources // the same as nodes are rated with for the pod
 	Ports    []Port    // host ports wanted
 	Social   *Social   // nil where it cares for no other pods
 	Claims   []Claim
@@ -43,7 +44,7 @@ func NewPod(pod *corev1.Pod) *Pod {
 	if pod.Spec.Priority != nil {
 		p.Priority = *pod.Spec.Priority
 	}
-	p.Requests, p.Scored = requests(pod)
+	p.Requests, p.Scored, p.Rated = requests(pod)
 	return p
 }
 
@@ -57,7 +58,7 @@ func (p *Pod) sameAs(obj *corev1.Pod) bool {
 	if len(obj.Status.ContainerStatuses) == 0 && len(old.Status.ContainerStatuses) == 0 && old.Generation == obj.Generation {
 		return true
 	}
-	now, _ := requests(obj)
+	now, _, _ := requests(obj)
 	return now.equal(&p.Requests) && len(old.Spec.Volumes) == len(obj.Spec.Volumes)
 }
 

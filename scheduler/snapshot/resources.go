@@ -98,36 +98,52 @@ const (
 )
 
 // requests returns what a pod asks for, and the same with the assumed values
-// for containers that name no request of cpu or memory. A pod that runs counts
-// with what its node has allocated while a resize is under way (KEP-1287).
-func requests(pod *corev1.Pod) (real, scored Resources) {
+// for containers that name no request of cpu or memory: as counted, once it is
+// on a node, and as rated before, where upstream leaves what the pod asks for as
+// a whole aside. A pod that runs counts with what its node has allocated while a
+// resize is under way (KEP-1287).
+func requests(pod *corev1.Pod) (real, counted, rated Resources) {
 	opts := podresources.PodResourcesOptions{
 		UseStatusResources: len(pod.Status.ContainerStatuses) > 0,
 		InPlacePodLevelResourcesVerticalScalingEnabled: pod.Status.AllocatedResources != nil,
 	}
-	real = NewResources(podresources.PodRequests(pod, opts))
-	if namesRequests(pod) {
-		return real, real
+	list := podresources.PodRequests(pod, opts)
+	real = NewResources(list)
+	whole := podresources.IsPodLevelRequestsSet(pod)
+	if !whole && namesRequests(pod) {
+		return real, real, real
 	}
 	opts.NonMissingContainerRequests = corev1.ResourceList{
 		corev1.ResourceCPU:    *resource.NewMilliQuantity(assumedMilliCPU, resource.DecimalSI),
 		corev1.ResourceMemory: *resource.NewQuantity(assumedMemory, resource.BinarySI),
 	}
-	scored = NewResources(podresources.PodRequests(pod, opts))
-	scored.Others = nil // nodes are scored by cpu and memory
-	return real, scored
+	if !whole {
+		counted = scored(pod, opts)
+		return real, counted, counted
+	}
+	without := opts
+	without.SkipPodLevelResources = true
+	rated = scored(pod, without)
+	for name := range list {
+		delete(opts.NonMissingContainerRequests, name)
+	}
+	return real, scored(pod, opts), rated
+}
+
+// scored leaves out what nodes are not scored by with assumed values.
+func scored(pod *corev1.Pod, opts podresources.PodResourcesOptions) Resources {
+	r := NewResources(podresources.PodRequests(pod, opts))
+	r.Others = nil
+	return r
 }
 
 // namesRequests tells whether every container names its requests of cpu and
-// memory, or the pod does as a whole.
+// memory.
 func namesRequests(pod *corev1.Pod) bool {
 	missing := func(c corev1.Container) bool {
 		_, cpu := c.Resources.Requests[corev1.ResourceCPU]
 		_, memory := c.Resources.Requests[corev1.ResourceMemory]
 		return !cpu || !memory
-	}
-	if podresources.IsPodLevelRequestsSet(pod) {
-		return true
 	}
 	return !slices.ContainsFunc(pod.Spec.Containers, missing) && !slices.ContainsFunc(pod.Spec.InitContainers, missing)
 }

@@ -65,7 +65,7 @@ func TestRequests(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			real, scored := requests(&corev1.Pod{Spec: tt.spec})
+			real, scored, _ := requests(&corev1.Pod{Spec: tt.spec})
 			if !reflect.DeepEqual(real, tt.real) || !reflect.DeepEqual(scored, tt.scored) {
 				t.Errorf("requests %+v scored %+v, want %+v, %+v", real, scored, tt.real, tt.scored)
 			}

@@ -9,18 +9,16 @@ import (
 	"path/filepath"
 )
 
-// name of the cluster that the suite tests.
-const clusterName = "conformance"
-
 // cluster is a running one.
 type cluster struct {
 	skiff string // the program
+	name  string
 	dir   string // its data
 	log   io.Writer
 }
 
 func (c *cluster) run(ctx context.Context, args ...string) error {
-	args = append(args, "--name", clusterName, "--data-dir", c.dir)
+	args = append(args, "--name", c.name, "--data-dir", c.dir)
 	cmd := exec.CommandContext(ctx, c.skiff, args...)
 	cmd.Stdout, cmd.Stderr = c.log, c.log
 	if err := cmd.Run(); err != nil {

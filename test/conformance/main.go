@@ -26,8 +26,8 @@ import (
 // options are the command line.
 type options struct {
 	selection
-	cache, module, skiff, reports, output string
-	build, keep                           bool
+	name, cache, module, skiff, reports, output string
+	build, keep                                 bool
 }
 
 func main() {
@@ -36,13 +36,17 @@ func main() {
 	flag.StringVar(&o.skip, "skip", "", "leave out tests whose names match this regular expression")
 	flag.IntVar(&o.procs, "procs", 8, "tests that run beside each other; most of them wait most of the time")
 	flag.StringVar(&o.output, "output", "text", "text or json")
+	flag.StringVar(&o.name, "name", "conformance", "of the cluster; runs beside each other need different ones")
 	flag.StringVar(&o.cache, "cache", "test/.cache/conformance", "directory of what is built")
-	flag.StringVar(&o.reports, "reports", "test/.cache/conformance/report", "directory of logs and JUnit files; emptied before")
+	flag.StringVar(&o.reports, "reports", "", "directory of logs and JUnit files; emptied before (report-NAME in the directory of what is built)")
 	flag.StringVar(&o.module, "module", "test/conformance/upstream", "directory of the module of upstream's programs")
 	flag.StringVar(&o.skiff, "skiff", "bin/skiff", "the program to test")
 	flag.BoolVar(&o.build, "build", false, "only build what a run needs")
 	flag.BoolVar(&o.keep, "keep", false, "leave the cluster running until interrupted, to look into it")
 	flag.Parse()
+	if o.reports == "" {
+		o.reports = filepath.Join(o.cache, "report-"+o.name)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	status, err := o.run(ctx)
@@ -108,7 +112,7 @@ func (o *options) test(ctx context.Context, u *upstream, images string) (r *repo
 	if err := errors.Join(os.RemoveAll(o.reports), os.MkdirAll(o.reports, 0o755)); err != nil {
 		return nil, err
 	}
-	c := &cluster{skiff: o.skiff, dir: "/var/lib/skiff/" + clusterName, log: os.Stderr}
+	c := &cluster{skiff: o.skiff, name: o.name, dir: "/var/lib/skiff/" + o.name, log: os.Stderr}
 	defer func() {
 		// The cluster goes even if the run was interrupted.
 		logs := c.keepLogs(o.reports)

@@ -93,7 +93,7 @@ func (p *pair) start(ctx context.Context, bench string) error {
 	}()
 	// Its own controller of priority and fairness would write to flow schemas
 	// at any time.
-	if err := p.peer.StartServer("--enable-priority-and-fairness=false"); err != nil {
+	if err := p.peer.StartServer("--enable-priority-and-fairness=false", "--allow-privileged"); err != nil {
 		return err
 	}
 	if err := p.findSkiff(config); err != nil {
