@@ -7,25 +7,22 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 
-	"github.com/skiff-sh/skiff/client"
-	"github.com/skiff-sh/skiff/cluster"
 	"github.com/skiff-sh/skiff/preview"
 	"github.com/skiff-sh/skiff/resource"
-	"github.com/skiff-sh/skiff/view"
 )
 
 func previewCommand() *cobra.Command {
-	var which selection
+	flags := genericclioptions.NewConfigFlags(true)
 	var change preview.Change
 	var files []string
-	output := ""
+	output, timeout := "", 10*time.Minute
 	cmd := &cobra.Command{
 		Use:   "preview {-f FILE|DIRECTORY | --drain NODE | --lose-node NODE}...",
 		Short: "Say what a change would lead to, without making it",
@@ -50,11 +47,13 @@ Admission webhooks are not asked, since they may have effects.`,
 					return applyFiles(ctx, url, token, files)
 				}
 			}
-			live, err := readCluster(cmd.Context(), &which)
+			ctx, cancel := contextWithTimeout(cmd, timeout)
+			defer cancel()
+			live, _, err := look(ctx, flags, storedKinds())
 			if err != nil {
 				return err
 			}
-			report, err := preview.Run(cmd.Context(), live, time.Now(), change)
+			report, err := preview.Run(ctx, live, time.Now(), change)
 			if err != nil {
 				return err
 			}
@@ -69,62 +68,20 @@ Admission webhooks are not asked, since they may have effects.`,
 			return report.Print(cmd.OutOrStdout())
 		},
 	}
-	which.flags(cmd)
+	lookFlags(cmd, flags)
 	f := cmd.Flags()
 	f.StringSliceVarP(&files, "filename", "f", nil, "manifests to apply: files or directories")
 	f.StringSliceVar(&change.Drain, "drain", nil, "node to drain")
 	f.StringSliceVar(&change.Lose, "lose-node", nil, "node that dies")
 	f.DurationVar(&change.For, "for", 0, "how long to go on afterwards, in the copy's own time (default 2m; 7m where a node dies)")
+	f.DurationVar(&timeout, "timeout", timeout, "give up after this time")
 	f.StringVarP(&output, "output", "o", "", "json, for programs")
 	return cmd
 }
 
-// restConfig is how to reach the cluster: this machine's by its name, else as
-// kubectl would.
-func (s *selection) restConfig(cmd string) (*rest.Config, error) {
-	paths, err := s.paths()
-	if err != nil {
-		return nil, err
-	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	if file := paths.Kubeconfig(); readable(file) && (os.Getenv("KUBECONFIG") == "" || s.name != cluster.DefaultName || s.dataDir != "") {
-		rules.ExplicitPath = file
-	}
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("find the cluster to %s: %w; start one with \"skiff up\", or set KUBECONFIG", cmd, err)
-	}
-	return config, nil
-}
-
-// readCluster reads all objects of the cluster.
-func readCluster(ctx context.Context, which *selection) (*view.View, error) {
-	config, err := which.restConfig("preview")
-	if err != nil {
-		return nil, err
-	}
-	http, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("reach the cluster: %w", err)
-	}
-	remote := client.RemoteConfig{Server: config.Host, HTTP: http}
-	for _, kind := range resource.All() {
-		if !kind.Computed {
-			remote.Watched = append(remote.Watched, client.Watched{Kind: kind})
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	r := client.NewRemote(remote)
-	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
-	if err := r.Synced(ctx); err != nil {
-		return nil, fmt.Errorf("read the cluster: %w", err)
-	}
-	v := r.Cache().View()
-	cancel()
-	<-ended
-	return v, nil
+// storedKinds are all kinds but those that the server works out when asked.
+func storedKinds() []*resource.Info {
+	return slices.DeleteFunc(resource.All(), func(kind *resource.Info) bool { return kind.Computed })
 }
 
 // applyFiles runs kubectl apply against the copy. What it refuses is part of the
