@@ -13,6 +13,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/certificates"
 	"github.com/skiff-sh/skiff/controller/clusterdns"
 	"github.com/skiff-sh/skiff/controller/clusterroleaggregation"
+	"github.com/skiff-sh/skiff/controller/daemonset"
 	"github.com/skiff-sh/skiff/controller/deployment"
 	"github.com/skiff-sh/skiff/controller/disruption"
 	"github.com/skiff-sh/skiff/controller/endpoints"
@@ -26,6 +27,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/controller/tainteviction"
 	"github.com/skiff-sh/skiff/resource"
 )
@@ -42,6 +44,8 @@ func allControllers(kinds []*resource.Info, id *identity, started time.Time) []c
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
+		daemonset.Controller(),
+		statefulset.Controller(),
 		disruption.Controller(kinds),
 		disruption.Stale(),
 		endpointslice.Controller(),

@@ -28,6 +28,9 @@ func (w *World) command(line, input string) string {
 	case "kubelet":
 		w.Kubelet()
 		return w.Settle()
+	case "fail":
+		w.Fail()
+		return w.Settle()
 	case "advance":
 		d, err := time.ParseDuration(words[1])
 		if err != nil {

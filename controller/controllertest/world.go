@@ -195,6 +195,18 @@ func (w *World) Kubelet() {
 	}
 }
 
+// Fail acts as every node: pods fail that are not over.
+func (w *World) Fail() {
+	for _, pod := range slices.Collect(view.List(w.View(), resource.Pods, "")) {
+		if resource.PodActive(pod) {
+			next := pod.DeepCopy()
+			next.Spec.NodeName = cmp.Or(next.Spec.NodeName, named(&next.Spec), "node-1")
+			next.Status = corev1.PodStatus{Phase: corev1.PodFailed}
+			w.Put(resource.Pods.Info, next)
+		}
+	}
+}
+
 // Serve acts as the node of one pod: it runs and is ready, or is gone.
 func (w *World) Serve(pod *corev1.Pod) {
 	if pod.DeletionTimestamp != nil {
@@ -202,11 +214,25 @@ func (w *World) Serve(pod *corev1.Pod) {
 		return
 	}
 	next := pod.DeepCopy()
-	next.Spec.NodeName = cmp.Or(next.Spec.NodeName, "node-1")
+	next.Spec.NodeName = cmp.Or(next.Spec.NodeName, named(&next.Spec), "node-1")
 	now := metav1.NewTime(w.Clock.Now())
 	next.Status.Phase = corev1.PodRunning
 	next.Status.PodIP = fmt.Sprintf("10.0.0.%d", w.View().Revision())
 	next.Status.PodIPs = []corev1.PodIP{{IP: next.Status.PodIP}}
 	next.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: now}}
 	w.Put(resource.Pods.Info, next)
+}
+
+// named is the node that a pod's affinity names, as those of DaemonSets do.
+func named(spec *corev1.PodSpec) string {
+	a := spec.Affinity
+	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return ""
+	}
+	for _, term := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		for _, f := range term.MatchFields {
+			return f.Values[0]
+		}
+	}
+	return ""
 }

@@ -2,9 +2,7 @@ package deployment
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"math"
 	"slices"
@@ -16,11 +14,10 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilrand "k8s.io/apimachinery/pkg/util/rand"
-	"k8s.io/utils/dump"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -43,19 +40,6 @@ var ownAnnotations = map[string]bool{
 	desiredAnnotation:                  true,
 	maxAnnotation:                      true,
 	appsv1.DeprecatedRollbackTo:        true,
-}
-
-// hash names a pod template, the same as upstream does: a cluster that moves
-// here keeps its ReplicaSets. collisions is mixed in where there were some.
-func hash(template *corev1.PodTemplateSpec, collisions *int32) string {
-	h := fnv.New32a()
-	fmt.Fprintf(h, "%v", dump.ForHash(*template))
-	if collisions != nil {
-		count := make([]byte, 8)
-		binary.LittleEndian.PutUint32(count, uint32(*collisions))
-		h.Write(count)
-	}
-	return utilrand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
 }
 
 // sameTemplate compares templates but for the label with their hash.
@@ -132,7 +116,7 @@ func (r *rollout) ensure() bool {
 		return true
 	}
 	template := r.d.Spec.Template.DeepCopy()
-	sum := hash(template, r.d.Status.CollisionCount)
+	sum := pod.HashTemplate(template, r.d.Status.CollisionCount)
 	name := nameOf(r.d.Name, sum)
 	if _, taken := view.Get(r.v, resource.ReplicaSets, r.d.Namespace, name); taken {
 		// The owner of that name is not ours or has another template: two

@@ -56,10 +56,17 @@ func Name(base string, rnd *rand.Rand) string {
 // FromTemplate returns the pod that owner makes of a template. Its name is
 // chosen here and not by the server, so that a plan knows it.
 func FromTemplate(template *corev1.PodTemplateSpec, owner metav1.Object, kind *resource.Info, rnd *rand.Rand) *corev1.Pod {
-	base := owner.GetName() + "-"
+	return Named(Name(prefix(owner), rnd), template, owner, kind)
+}
+
+// prefix is what the names of an owner's pods begin with.
+func prefix(owner metav1.Object) string { return owner.GetName() + "-" }
+
+// Named returns the pod of a name that owner makes of a template.
+func Named(name string, template *corev1.PodTemplateSpec, owner metav1.Object, kind *resource.Info) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: Name(base, rnd), GenerateName: base, Namespace: owner.GetNamespace(),
+			Name: name, GenerateName: prefix(owner), Namespace: owner.GetNamespace(),
 			Labels:          maps.Clone(template.Labels),
 			Annotations:     maps.Clone(template.Annotations),
 			Finalizers:      slices.Clone(template.Finalizers),

@@ -50,7 +50,10 @@ func reconcile(v *view.View, rs *set, now time.Time, rnd *rand.Rand) controller.
 	if err != nil {
 		return controller.Plan{Err: fmt.Errorf("parse selector of %s %s: %w", rs.kind.GVK.Kind, view.KeyOf(rs), err)}
 	}
-	pods, plan := claim(v, rs, selector)
+	var plan controller.Plan
+	matches := func(p *corev1.Pod) bool { return selector.Matches(labels.Set(p.Labels)) }
+	pods, claims := pod.Claim(v, rs, rs.kind, matches, resource.PodActive)
+	plan.Do = claims
 	before := len(plan.Do)
 	if rs.DeletionTimestamp == nil {
 		scale(v, rs, pods, now, rnd, &plan)
@@ -66,32 +69,6 @@ func reconcile(v *view.View, rs *set, now time.Time, rnd *rand.Rand) controller.
 	removeFailure(&status)
 	plan.Do = append(plan.Do, rs.writeStatus(status)...)
 	return plan
-}
-
-// claim returns the pods that are the ReplicaSet's, and the adoptions and
-// releases that make them so.
-func claim(v *view.View, rs *set, selector labels.Selector) ([]*corev1.Pod, controller.Plan) {
-	var pods []*corev1.Pod
-	var plan controller.Plan
-	for p := range view.By(v, resource.Pods, resource.OwnerIndex, string(rs.UID)) {
-		switch {
-		case p.Namespace != rs.Namespace || !metav1.IsControlledBy(p, rs):
-		case selector.Matches(labels.Set(p.Labels)):
-			pods = append(pods, p)
-		case rs.DeletionTimestamp == nil:
-			plan.Do = append(plan.Do, pod.Release(resource.Pods.Info, p, rs.UID))
-		}
-	}
-	if rs.DeletionTimestamp != nil {
-		return pods, plan
-	}
-	for p := range pod.Orphans(v, rs.Namespace) {
-		if resource.PodActive(p) && selector.Matches(labels.Set(p.Labels)) {
-			pods = append(pods, p)
-			plan.Do = append(plan.Do, pod.Adopt(resource.Pods.Info, p, rs, rs.kind))
-		}
-	}
-	return pods, plan
 }
 
 // scale creates what is missing or deletes what is too many.
