@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/resource"
@@ -239,14 +240,19 @@ func (c *Client) patch(op client.Op) (resource.Object, error) {
 	if old == nil {
 		return nil, apierrors.NewNotFound(op.Kind.GR(), op.Name)
 	}
-	if op.PatchType != types.MergePatchType {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("patch type %q: only merge patches", op.PatchType))
-	}
 	data, err := json.Marshal(old)
 	if err != nil {
 		return nil, err
 	}
-	if data, err = jsonpatch.MergePatch(data, op.Patch); err != nil {
+	switch op.PatchType {
+	case types.MergePatchType:
+		data, err = jsonpatch.MergePatch(data, op.Patch)
+	case types.StrategicMergePatchType:
+		data, err = strategicpatch.StrategicMergePatch(data, op.Patch, op.Kind.New())
+	default:
+		err = fmt.Errorf("patch type %q: only merge patches", op.PatchType)
+	}
+	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	obj := op.Kind.New()

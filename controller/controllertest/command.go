@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,8 @@ func (w *World) command(line, input string) string {
 	}
 	info := w.info(words[1])
 	switch words[0] {
+	case "exit":
+		return w.exit(key(info, words[2]), words[3])
 	case "list":
 		var out strings.Builder
 		for e := range w.View().Entries(info, "", view.Key{}) {
@@ -56,6 +59,21 @@ func (w *World) command(line, input string) string {
 	}
 	w.t.Fatalf("command %q is not known", line)
 	return ""
+}
+
+// exit ends the pods of a key whose last name is a prefix.
+func (w *World) exit(prefix view.Key, code string) string {
+	w.t.Helper()
+	n, err := strconv.ParseInt(code, 10, 32)
+	if err != nil {
+		w.t.Fatalf("exit code: %v", err)
+	}
+	for pod := range view.List(w.View(), resource.Pods, prefix.Namespace) {
+		if strings.HasPrefix(pod.Name, prefix.Name) && !resource.PodTerminal(pod) {
+			w.Exit(pod, int32(n))
+		}
+	}
+	return w.Settle()
 }
 
 func (w *World) do(info *resource.Info, key view.Key, policy []string) string {

@@ -8,6 +8,7 @@
 //	settle                run the controllers until nothing is left to do
 //	advance DURATION      let time pass, then settle
 //	kubelet               act as every node: pods bound and ready, deleted ones gone
+//	exit pods NS/PREFIX N act as the node: the pods so named that run exit with N, then settle
 //	fail                  act as every node: pods that are not over fail
 //	do KIND NS/NAME       delete as a user does; a third word is the propagation policy
 //	show KIND NS/NAME     print an object; a third word picks a field: status

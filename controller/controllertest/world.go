@@ -195,6 +195,23 @@ func (w *World) Kubelet() {
 	}
 }
 
+// Exit acts as the node of a pod whose container ends.
+func (w *World) Exit(pod *corev1.Pod, code int32) {
+	next := pod.DeepCopy()
+	now := metav1.NewTime(w.Clock.Now())
+	next.Spec.NodeName = cmp.Or(next.Spec.NodeName, "node-1")
+	next.Status.Phase = corev1.PodSucceeded
+	if code != 0 {
+		next.Status.Phase = corev1.PodFailed
+	}
+	next.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: now}}
+	next.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name:  next.Spec.Containers[0].Name,
+		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, FinishedAt: now}},
+	}}
+	w.Put(resource.Pods.Info, next)
+}
+
 // Fail acts as every node: pods fail that are not over.
 func (w *World) Fail() {
 	for _, pod := range slices.Collect(view.List(w.View(), resource.Pods, "")) {
@@ -207,8 +224,13 @@ func (w *World) Fail() {
 	}
 }
 
-// Serve acts as the node of one pod: it runs and is ready, or is gone.
+// Serve acts as the node of one pod: it runs and is ready, or is killed and gone
+// unless a finalizer holds it.
 func (w *World) Serve(pod *corev1.Pod) {
+	if pod.DeletionTimestamp != nil && len(pod.Finalizers) > 0 {
+		w.Exit(pod, 137)
+		return
+	}
 	if pod.DeletionTimestamp != nil {
 		w.Remove(resource.Pods.Info, view.KeyOf(pod))
 		return

@@ -57,8 +57,11 @@ func reconcile(v *view.View, key view.Key, _ time.Time, rnd *rand.Rand) controll
 		// The garbage collector removes the slices of a Service that is gone.
 		return controller.Plan{}
 	}
-	p := planner{svc: svc, rnd: rnd}
 	existing := slicesOf(v, key)
+	p := planner{svc: svc, rnd: rnd}
+	if len(existing) == 0 {
+		p.trigger = svc.CreationTimestamp.Time
+	}
 	for _, family := range families(svc) {
 		p.family(family, desired(v, svc, family), existing[family])
 		delete(existing, family)
@@ -108,6 +111,7 @@ func families(svc *corev1.Service) []discoveryv1.AddressType {
 type group struct {
 	ports     []endpoint.Port
 	endpoints []discoveryv1.Endpoint // in order of pods
+	since     map[string]time.Time   // when a pod became ready or not, by identity
 }
 
 // desired returns the groups that there shall be, in order of first pod.
@@ -124,9 +128,13 @@ func desired(v *view.View, svc *corev1.Service, family discoveryv1.AddressType) 
 		}
 		i := slices.IndexFunc(groups, func(g *group) bool { return slices.Equal(g.ports, ports) })
 		if i < 0 {
-			i, groups = len(groups), append(groups, &group{ports: ports})
+			i, groups = len(groups), append(groups, &group{ports: ports, since: map[string]time.Time{}})
 		}
-		groups[i].endpoints = append(groups[i].endpoints, endpointOf(v, svc, p, addresses))
+		ep := endpointOf(v, svc, p, addresses)
+		groups[i].endpoints = append(groups[i].endpoints, ep)
+		if c := resource.PodCondition(p, corev1.PodReady); c != nil {
+			groups[i].since[identity(ep)] = c.LastTransitionTime.Time
+		}
 	}
 	return groups
 }
@@ -171,5 +179,30 @@ func endpointOf(v *view.View, svc *corev1.Service, p *corev1.Pod, addresses []st
 	if hostname := endpoint.Hostname(svc, p); hostname != "" {
 		ep.Hostname = ptr.To(hostname)
 	}
+	if *ep.Conditions.Ready {
+		ep.Hints = hints(svc, ep)
+	}
 	return ep
+}
+
+// hints says from where an endpoint is to be used, as the Service's
+// trafficDistribution wants it (KEP-4444, KEP-3015).
+func hints(svc *corev1.Service, ep discoveryv1.Endpoint) *discoveryv1.EndpointHints {
+	var h discoveryv1.EndpointHints
+	switch ptr.Deref(svc.Spec.TrafficDistribution, "") {
+	case corev1.ServiceTrafficDistributionPreferSameNode:
+		if ep.NodeName != nil {
+			h.ForNodes = []discoveryv1.ForNode{{Name: *ep.NodeName}}
+		}
+	case corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameZone:
+	default:
+		return nil
+	}
+	if ep.Zone != nil {
+		h.ForZones = []discoveryv1.ForZone{{Name: *ep.Zone}}
+	}
+	if h.ForNodes == nil && h.ForZones == nil {
+		return nil
+	}
+	return &h
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -26,6 +27,26 @@ type planner struct {
 	creates []*discoveryv1.EndpointSlice
 	updates []*discoveryv1.EndpointSlice
 	deletes []*discoveryv1.EndpointSlice
+	// trigger is when the first of the pods' changes happened that this plan is
+	// about; zero if it is about none.
+	trigger time.Time
+}
+
+// caused notes the time of a change that is behind this plan.
+func (p *planner) caused(at time.Time) {
+	if !at.IsZero() && (p.trigger.IsZero() || at.Before(p.trigger)) {
+		p.trigger = at
+	}
+}
+
+// stamp says on a slice that is written when its cause happened, so that proxies
+// can tell how long it took to reach them.
+func (p *planner) stamp(s *discoveryv1.EndpointSlice) {
+	s.Annotations = maps.Clone(s.Annotations)
+	delete(s.Annotations, corev1.EndpointsLastChangeTriggerTime)
+	if !p.trigger.IsZero() {
+		metav1.SetMetaDataAnnotation(&s.ObjectMeta, corev1.EndpointsLastChangeTriggerTime, p.trigger.UTC().Format(time.RFC3339Nano))
+	}
 }
 
 // plan orders the writes. New slices come before updates, and updates before
@@ -33,9 +54,11 @@ type planner struct {
 func (p *planner) plan() controller.Plan {
 	var plan controller.Plan
 	for _, s := range p.creates {
+		p.stamp(s)
 		plan.Do = append(plan.Do, client.Create(resource.EndpointSlices, s))
 	}
 	for _, s := range p.updates {
+		p.stamp(s)
 		plan.Do = append(plan.Do, client.Update(resource.EndpointSlices, s))
 	}
 	for _, s := range p.deletes {
@@ -68,7 +91,7 @@ func (p *planner) family(family discoveryv1.AddressType, groups []*group, existi
 			// The ports have changed: a slice is used again rather than replaced.
 			same, existing = existing[:1], existing[1:]
 		}
-		p.group(family, ports, g.endpoints, same)
+		p.group(family, ports, g, same)
 	}
 	p.remove(existing)
 }
@@ -76,19 +99,21 @@ func (p *planner) family(family discoveryv1.AddressType, groups []*group, existi
 // group plans the slices of endpoints with the same ports, with as few writes as
 // possible: an endpoint stays in its slice, new ones first go where something
 // changes anyway, then where there is most company, then to new slices.
-func (p *planner) group(family discoveryv1.AddressType, ports []discoveryv1.EndpointPort, want []discoveryv1.Endpoint, existing []*discoveryv1.EndpointSlice) {
+func (p *planner) group(family discoveryv1.AddressType, ports []discoveryv1.EndpointPort, g *group, existing []*discoveryv1.EndpointSlice) {
+	want := g.endpoints
 	left := make(map[string]discoveryv1.Endpoint, len(want))
 	for _, ep := range want {
 		left[identity(ep)] = ep
 	}
 	drafts := make([]*draft, 0, len(existing))
 	for _, s := range existing {
-		drafts = append(drafts, p.draft(s, ports, left))
+		drafts = append(drafts, p.draft(s, ports, g, left))
 	}
 	rest := make([]discoveryv1.Endpoint, 0, len(left))
 	for _, ep := range want {
 		if _, missing := left[identity(ep)]; missing {
 			rest = append(rest, ep)
+			p.caused(g.since[identity(ep)])
 		}
 	}
 	drafts = p.place(rest, drafts, family, ports)
@@ -104,7 +129,7 @@ type draft struct {
 }
 
 // draft takes over what stays in a slice, and takes it from left.
-func (p *planner) draft(s *discoveryv1.EndpointSlice, ports []discoveryv1.EndpointPort, left map[string]discoveryv1.Endpoint) *draft {
+func (p *planner) draft(s *discoveryv1.EndpointSlice, ports []discoveryv1.EndpointPort, g *group, left map[string]discoveryv1.Endpoint) *draft {
 	d := &draft{stored: s}
 	for _, have := range s.Endpoints {
 		id := identity(have)
@@ -114,9 +139,12 @@ func (p *planner) draft(s *discoveryv1.EndpointSlice, ports []discoveryv1.Endpoi
 			continue
 		}
 		delete(left, id)
+		ep.DeprecatedTopology = have.DeprecatedTopology
 		if !apiequality.Semantic.DeepEqual(ep, have) {
-			ep.Hints, ep.DeprecatedTopology = have.Hints, have.DeprecatedTopology
-			d.changed = d.changed || !apiequality.Semantic.DeepEqual(ep, have)
+			d.changed = true
+		}
+		if !apiequality.Semantic.DeepEqual(ep.Conditions, have.Conditions) {
+			p.caused(g.since[id])
 		}
 		d.endpoints = append(d.endpoints, ep)
 	}

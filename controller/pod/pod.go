@@ -35,10 +35,6 @@ func Available(p *corev1.Pod, minReady time.Duration, now time.Time) (available 
 	return wait <= 0, max(0, wait)
 }
 
-// nameLetters are those of upstream's generated names: no vowels and nothing
-// that looks like another letter.
-const nameLetters = "bcdfghjklmnpqrstvwxz2456789"
-
 // Name returns base and five random letters, within the length of a label.
 func Name(base string, rnd *rand.Rand) string {
 	const suffix, longest = 5, 63
@@ -48,7 +44,7 @@ func Name(base string, rnd *rand.Rand) string {
 	name := make([]byte, 0, len(base)+suffix)
 	name = append(name, base...)
 	for range suffix {
-		name = append(name, nameLetters[rnd.IntN(len(nameLetters))])
+		name = append(name, resource.NameLetters[rnd.IntN(len(resource.NameLetters))])
 	}
 	return string(name)
 }
@@ -76,28 +72,39 @@ func Named(name string, template *corev1.PodTemplateSpec, owner metav1.Object, k
 	}
 }
 
-// Adopt returns the operation that makes owner the controller of obj.
-func Adopt(kind *resource.Info, obj resource.Object, owner metav1.Object, ownerKind *resource.Info) client.Op {
+// Adopt returns the operation that makes owner the controller of obj, and gives
+// it the finalizers.
+func Adopt(kind *resource.Info, obj resource.Object, owner metav1.Object, ownerKind *resource.Info, finalizers ...string) client.Op {
 	refs := append(slices.Clone(obj.GetOwnerReferences()), *metav1.NewControllerRef(owner, ownerKind.GVK))
-	return owners(kind, obj, refs)
-}
-
-// Release returns the operation that takes obj from the owner with uid.
-func Release(kind *resource.Info, obj resource.Object, uid types.UID) client.Op {
-	refs := slices.DeleteFunc(slices.Clone(obj.GetOwnerReferences()), func(r metav1.OwnerReference) bool { return r.UID == uid })
-	return owners(kind, obj, refs)
-}
-
-// owners replaces the owner references of this very state of obj: a merge patch
-// replaces the list whole, so someone else's change in between must refuse it.
-func owners(kind *resource.Info, obj resource.Object, refs []metav1.OwnerReference) client.Op {
-	var list any
-	if len(refs) > 0 {
-		list = refs
+	all := slices.Clone(obj.GetFinalizers())
+	for _, f := range finalizers {
+		if !slices.Contains(all, f) {
+			all = append(all, f)
+		}
 	}
-	data, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": obj.GetUID(), "resourceVersion": obj.GetResourceVersion(), "ownerReferences": list,
-	}})
+	return owners(kind, obj, refs, all)
+}
+
+// Release returns the operation that takes obj from the owner with uid, and
+// the finalizers from obj.
+func Release(kind *resource.Info, obj resource.Object, uid types.UID, finalizers ...string) client.Op {
+	refs := slices.DeleteFunc(slices.Clone(obj.GetOwnerReferences()), func(r metav1.OwnerReference) bool { return r.UID == uid })
+	rest := slices.DeleteFunc(slices.Clone(obj.GetFinalizers()), func(f string) bool { return slices.Contains(finalizers, f) })
+	return owners(kind, obj, refs, rest)
+}
+
+// owners replaces the owner references, and the finalizers where they differ, of
+// this very state of obj: a merge patch replaces a list whole, so someone else's
+// change in between must refuse it.
+func owners(kind *resource.Info, obj resource.Object, refs []metav1.OwnerReference, finalizers []string) client.Op {
+	meta := map[string]any{"uid": obj.GetUID(), "resourceVersion": obj.GetResourceVersion(), "ownerReferences": nil}
+	if len(refs) > 0 {
+		meta["ownerReferences"] = refs
+	}
+	if !slices.Equal(finalizers, obj.GetFinalizers()) {
+		meta["finalizers"] = finalizers
+	}
+	data, err := json.Marshal(map[string]any{"metadata": meta})
 	if err != nil {
 		panic(fmt.Sprintf("marshal owner references: %v", err)) // plain data
 	}

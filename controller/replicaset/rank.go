@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/skiff-sh/skiff/controller/pod"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -52,49 +53,19 @@ func crowds(v *view.View, rs *set) map[string]int {
 
 // rank is below 0 where a is deleted before b.
 func rank(a, b *corev1.Pod, crowd map[string]int, now time.Time) int {
-	readyA, readyB := resource.PodReady(a), resource.PodReady(b)
 	if c := cmp.Or(
-		falseFirst(a.Spec.NodeName != "", b.Spec.NodeName != ""),
-		cmp.Compare(phase(a), phase(b)),
-		falseFirst(readyA, readyB),
+		pod.CompareStage(a, b),
 		cmp.Compare(cost(a), cost(b)),
 		-cmp.Compare(crowd[a.Spec.NodeName], crowd[b.Spec.NodeName]),
 	); c != 0 {
 		return c
 	}
-	if readyA {
-		if c := youngFirst(readySince(a), readySince(b), now); c != 0 {
-			return c
-		}
-	}
 	return cmp.Or(
-		-cmp.Compare(restarts(a.Status.ContainerStatuses), restarts(b.Status.ContainerStatuses)),
-		-cmp.Compare(restarts(a.Status.InitContainerStatuses), restarts(b.Status.InitContainerStatuses)),
+		youngFirst(pod.ReadySince(a), pod.ReadySince(b), now),
+		pod.CompareRestarts(a, b),
 		youngFirst(a.CreationTimestamp, b.CreationTimestamp, now),
 		cmp.Compare(a.UID, b.UID),
 	)
-}
-
-func falseFirst(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	default:
-		return 1
-	}
-}
-
-func phase(p *corev1.Pod) int {
-	switch p.Status.Phase {
-	case corev1.PodRunning:
-		return 2
-	case corev1.PodUnknown:
-		return 1
-	default:
-		return 0
-	}
 }
 
 // cost is the annotation that says what a pod's deletion costs; 0 without one.
@@ -104,13 +75,6 @@ func cost(p *corev1.Pod) int32 {
 		return 0
 	}
 	return int32(n)
-}
-
-func readySince(p *corev1.Pod) metav1.Time {
-	if c := resource.PodCondition(p, corev1.PodReady); c != nil && c.Status == corev1.ConditionTrue {
-		return c.LastTransitionTime
-	}
-	return metav1.Time{}
 }
 
 // youngFirst compares ages by their magnitude, so that among pods of about one
@@ -132,12 +96,4 @@ func magnitude(age time.Duration) int {
 		return 0
 	}
 	return int(math.Log2(float64(age)))
-}
-
-func restarts(statuses []corev1.ContainerStatus) int32 {
-	var most int32
-	for _, s := range statuses {
-		most = max(most, s.RestartCount)
-	}
-	return most
 }
