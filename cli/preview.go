@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -43,8 +44,8 @@ Admission webhooks are not asked, since they may have effects.`,
 				return fmt.Errorf("--output %q: there is only json", output)
 			}
 			if len(files) > 0 {
-				change.Apply = func(ctx context.Context, url, token string) ([]string, error) {
-					return applyFiles(ctx, url, token, files)
+				change.Apply = func(ctx context.Context, a preview.Access) ([]string, error) {
+					return applyFiles(ctx, a, files)
 				}
 			}
 			ctx, cancel := contextWithTimeout(cmd, timeout)
@@ -86,12 +87,21 @@ func storedKinds() []*resource.Info {
 
 // applyFiles runs kubectl apply against the copy. What it refuses is part of the
 // answer; that kubectl cannot be run, or the files not read, is not.
-func applyFiles(ctx context.Context, url, token string, files []string) (refused []string, err error) {
+func applyFiles(ctx context.Context, a preview.Access, files []string) (refused []string, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	args := []string{"kubectl", "--kubeconfig", os.DevNull, "--server", url, "--token", token, "apply", "--recursive"}
+	dir, err := os.MkdirTemp("", "skiff-preview-")
+	if err != nil {
+		return nil, fmt.Errorf("keep the copy's certificate: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	ca := filepath.Join(dir, "ca.crt")
+	if err := os.WriteFile(ca, a.CA, 0o600); err != nil {
+		return nil, fmt.Errorf("keep the copy's certificate: %w", err)
+	}
+	args := []string{"kubectl", "--kubeconfig", os.DevNull, "--server", a.URL, "--token", a.Token, "--certificate-authority", ca, "apply", "--recursive"}
 	for _, file := range files {
 		if _, err := os.Stat(file); err != nil && file != "-" && !strings.Contains(file, "://") {
 			return nil, fmt.Errorf("--filename %s: %w", file, err)

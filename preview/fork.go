@@ -2,9 +2,10 @@ package preview
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	clocktesting "k8s.io/utils/clock/testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/skiff-sh/skiff/cluster/controlplane"
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/scheduler"
 	"github.com/skiff-sh/skiff/sim/kubelet"
@@ -163,13 +165,24 @@ func (f *fork) next() (time.Time, bool) {
 	return next, !next.IsZero()
 }
 
-// serve answers on a free port of this machine until stop is called.
-func (f *fork) serve() (url string, stop func(), err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// serve answers on a free port of this machine until stop is called: by TLS, as
+// kubectl sends a token to no one else.
+func (f *fork) serve() (a Access, stop func(), err error) {
+	authority, err := pki.NewAuthority("preview", time.Now())
 	if err != nil {
-		return "", nil, fmt.Errorf("serve the preview's API: %w", err)
+		return a, nil, err
+	}
+	here := netip.MustParseAddr("127.0.0.1")
+	pair, err := authority.Issue(pki.Leaf{CommonName: "preview", Addresses: []netip.Addr{here}}, time.Now())
+	if err != nil {
+		return a, nil, err
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair.TLS()}}
+	listener, err := tls.Listen("tcp", netip.AddrPortFrom(here, 0).String(), config)
+	if err != nil {
+		return a, nil, fmt.Errorf("serve the preview's API: %w", err)
 	}
 	server := &http.Server{Handler: f.world.API, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(listener) //nolint:errcheck // it ends with stop
-	return "http://" + listener.Addr().String(), func() { server.Close() }, nil
+	return Access{"https://" + listener.Addr().String(), token, authority.CertificatePEM()}, func() { server.Close() }, nil
 }

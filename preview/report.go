@@ -133,7 +133,7 @@ func (r *Report) pods(before, after *view.View) {
 	for p := range view.List(before, resource.Pods, "") {
 		now, stays := view.Get(after, resource.Pods, p.Namespace, p.Name)
 		switch {
-		case !stays || now.UID != p.UID:
+		case !stays || now.UID != p.UID, ending(now) && !ending(p):
 			if !over(p) {
 				owner := top(before, p)
 				ended[owner] = append(ended[owner], p)
@@ -212,6 +212,9 @@ func fresh(owner string, p *corev1.Pod) Pod {
 	}
 	return out
 }
+
+// ending tells whether a pod is being deleted: on a node that is dead it stays so.
+func ending(p *corev1.Pod) bool { return p.DeletionTimestamp != nil }
 
 // over tells whether a pod has run to its end.
 func over(p *corev1.Pod) bool {

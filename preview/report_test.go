@@ -13,9 +13,9 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// world makes a view of lines: "pod NAME NODE OWNER", node "-" for none, "rs NAME
+// scene makes a view of lines: "pod NAME NODE OWNER", node "-" for none, "rs NAME
 // OWNER" and "deploy NAME VERSION".
-func world(text string, revision int64) *view.View {
+func scene(text string, revision int64) *view.View {
 	edit := (&view.View{}).Edit()
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -80,7 +80,7 @@ func TestCompare(t *testing.T) {
 			0 created, 0 changed, 0 deleted; pods: 1 pending. Nothing real was touched.`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := Compare(world(test.before, 1), world(test.after, 2), []*resource.Info{resource.Deployments.Info, resource.ReplicaSets.Info, resource.Pods.Info})
+			r := Compare(scene(test.before, 1), scene(test.after, 2), []*resource.Info{resource.Deployments.Info, resource.ReplicaSets.Info, resource.Pods.Info})
 			var out strings.Builder
 			if err := r.Print(&out); err != nil {
 				t.Fatal(err)

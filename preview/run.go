@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -24,13 +25,20 @@ import (
 
 // Change is what is tried.
 type Change struct {
-	// Apply, where not nil, changes the fork through its API, which is at url and
-	// takes the bearer token. It returns what was refused.
-	Apply func(ctx context.Context, url, token string) (refused []string, err error)
+	// Apply, where not nil, changes the fork through its API. It returns what was
+	// refused.
+	Apply func(ctx context.Context, a Access) (refused []string, err error)
 	Drain []string // nodes to cordon, and to evict the pods of
 	Lose  []string // nodes that die
 	// For is how long the fork goes on afterwards, in its own time.
 	For time.Duration
+}
+
+// Access is how to reach a fork's API.
+type Access struct {
+	URL   string // https
+	Token string // bearer token of an administrator
+	CA    []byte // the server's authority, PEM
 }
 
 // How long a fork goes on where the change does not say: the second is time for
@@ -86,11 +94,11 @@ func (c *Change) duration() time.Duration {
 
 func (f *fork) change(ctx context.Context, change Change) (refused []string, err error) {
 	if change.Apply != nil {
-		url, stop, err := f.serve()
+		access, stop, err := f.serve()
 		if err != nil {
 			return nil, err
 		}
-		refused, err = change.Apply(ctx, url, token)
+		refused, err = change.Apply(ctx, access)
 		stop()
 		if err != nil {
 			return nil, err
@@ -138,7 +146,7 @@ func (f *fork) drain(ctx context.Context, node string) (held []string, err error
 			err := f.do(ctx, eviction(p))
 			switch {
 			case apierrors.IsTooManyRequests(err):
-				held = append(held, fmt.Sprintf("evict %s/%s: %v", p.Namespace, p.Name, err))
+				held = append(held, fmt.Sprintf("evict %s/%s: %s", p.Namespace, p.Name, reason(err)))
 			case err != nil && !apierrors.IsNotFound(err):
 				return nil, err
 			}
@@ -151,6 +159,17 @@ func (f *fork) drain(ctx context.Context, node string) (held []string, err error
 		}
 	}
 	return held, nil
+}
+
+// reason is what a refusal says, and the budget's own words.
+func reason(err error) string {
+	text := err.Error()
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Details != nil {
+		for _, cause := range status.Status().Details.Causes {
+			text += " " + cause.Message
+		}
+	}
+	return text
 }
 
 func eviction(p *corev1.Pod) client.Op {
