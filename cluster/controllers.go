@@ -21,6 +21,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
+	"github.com/skiff-sh/skiff/controller/ipaddress"
 	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
@@ -55,6 +56,7 @@ func allControllers(kinds []*resource.Info, id *identity, started time.Time) []c
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		endpointslicemirroring.Controller(),
+		ipaddress.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
