@@ -118,6 +118,3 @@ func (s *Server) admitConnection(c *call, options runtime.Object) error {
 	a.Kind, a.Object = c.part.Kind, options
 	return s.admit(c, a)
 }
-
-// rand5 returns five random characters for a generated name.
-func rand5() string { return generateName("") }

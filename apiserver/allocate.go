@@ -20,8 +20,8 @@ type reservations struct {
 	random  *rand.Rand
 }
 
-func newReservations() *reservations {
-	return &reservations{pending: map[*corev1.Service]bool{}, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+func newReservations(random *rand.Rand) *reservations {
+	return &reservations{pending: map[*corev1.Service]bool{}, random: random}
 }
 
 // services yields all that have addresses: those of the view, and those to come.

@@ -7,13 +7,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
 	admissionv1 "k8s.io/api/admission/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/rand"
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
@@ -97,7 +94,7 @@ func (s *Server) prepareCreate(c *call, obj resource.Object) (change, error) {
 		meta.Name = s.freeName(c, meta)
 	}
 	a.Name = meta.Name
-	meta.UID = types.UID(uuid.NewString())
+	meta.UID = s.random.uid()
 	meta.CreationTimestamp = metav1.NewTime(c.now.Truncate(1e9))
 	if c.info.HasGeneration {
 		meta.Generation = 1
@@ -185,18 +182,18 @@ const (
 	maxNameTries     = 8
 )
 
-func generateName(base string) string {
+func (s *Server) generateName(base string) string {
 	if len(base) > maxGeneratedBase {
 		base = base[:maxGeneratedBase]
 	}
-	return base + rand.String(generatedSuffix)
+	return base + s.random.suffix()
 }
 
 // freeName generates a name that is not taken, if a few tries find one.
 func (s *Server) freeName(c *call, meta *metav1.ObjectMeta) string {
 	var name string
 	for range maxNameTries {
-		name = generateName(meta.GenerateName)
+		name = s.generateName(meta.GenerateName)
 		if s.View().Entry(c.info, view.Key{Namespace: meta.Namespace, Name: name}) == nil {
 			break
 		}

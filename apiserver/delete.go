@@ -166,7 +166,7 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 		grace = *action.Grace
 	}
 	if len(finalizers) == 0 && grace == 0 && !action.Keep {
-		return change{obj: obj, remove: true}
+		return change{obj: obj, remove: true, dated: true}
 	}
 	obj.SetFinalizers(finalizers)
 	deletion := metav1.NewTime(c.now.Add(time.Duration(grace) * time.Second).Truncate(time.Second))

@@ -76,19 +76,28 @@ func (s *Server) follow(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("follow the store: %w", err)
 		}
-		updates := make([]watchcache.Update, 0, len(batch.Events))
-		for _, event := range batch.Events {
-			u, err := s.decode(event)
-			if err != nil {
-				return err
-			}
-			if u.Info != nil {
-				updates = append(updates, u)
-			}
+		if err := s.Take(batch); err != nil {
+			return err
 		}
-		s.cache.Apply(updates, batch.Revision)
 	}
 	return ctx.Err()
+}
+
+// Take applies changes of the store to the view. It is for who feeds the server
+// himself, in place of Feed: simulation.
+func (s *Server) Take(batch store.Batch) error {
+	updates := make([]watchcache.Update, 0, len(batch.Events))
+	for _, event := range batch.Events {
+		u, err := s.decode(event)
+		if err != nil {
+			return err
+		}
+		if u.Info != nil {
+			updates = append(updates, u)
+		}
+	}
+	s.cache.Apply(updates, batch.Revision)
+	return nil
 }
 
 // decode turns a store's event into an update of the view. Keys of kinds that

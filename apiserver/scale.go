@@ -42,29 +42,21 @@ func (s *Server) serveScale(w http.ResponseWriter, r *http.Request, c *call) err
 	default:
 		return apierrors.NewMethodNotSupported(c.version.GR(), c.verb)
 	}
-	scale, err := c.scaleOf(obj)
-	if err != nil {
-		return err
-	}
 	c.writeWarnings(w)
-	return write(w, f, http.StatusOK, resource.ScaleKind, scale)
+	return write(w, f, http.StatusOK, resource.ScaleKind, c.scaleOf(obj))
 }
 
-// scaleOf returns the Scale of an object: of its managed fields, those who own
-// the replicas.
-func (c *call) scaleOf(obj resource.Object) (*autoscalingv1.Scale, error) {
-	entries, err := apply.ToScale(c.info, obj.GetManagedFields())
-	if err != nil {
-		return nil, fmt.Errorf("read managed fields of %s: %w", obj.GetName(), err)
-	}
+// scaleOf returns the Scale of an object, as clients see it: without managed
+// fields.
+func (c *call) scaleOf(obj resource.Object) *autoscalingv1.Scale {
 	return &autoscalingv1.Scale{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(), ManagedFields: entries,
+			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(),
 			ResourceVersion: obj.GetResourceVersion(), CreationTimestamp: obj.GetCreationTimestamp(),
 		},
 		Spec:   autoscalingv1.ScaleSpec{Replicas: c.info.Scale.Spec(obj)},
 		Status: autoscalingv1.ScaleStatus{Replicas: c.info.Scale.Status(obj), Selector: c.info.Scale.Selector(obj)},
-	}, nil
+	}
 }
 
 // scale sets the replicas from a Scale, or from a patch of one.
@@ -72,10 +64,12 @@ func (s *Server) scale(c *call, data []byte, media string) (resource.Object, err
 	body := *c // the same request, about a Scale
 	body.info, body.version = apply.Scales, apply.Scales.Served[0]
 	return s.mutate(c, c.key(), func(old resource.Object) (change, error) {
-		was, err := c.scaleOf(old)
+		was := c.scaleOf(old)
+		owners, err := apply.ToScale(c.info, old.GetManagedFields()) // those of the replicas
 		if err != nil {
-			return change{}, err
+			return change{}, fmt.Errorf("read managed fields of %s: %w", old.GetName(), err)
 		}
+		was.ManagedFields = owners
 		wanted, err := s.readScale(&body, was, data, media)
 		if err != nil {
 			return change{}, err

@@ -84,7 +84,10 @@ type Deps struct {
 	// for the network as it is.
 	ProxyDial func(ctx context.Context, network, address string) (net.Conn, error)
 	Now       func() time.Time
-	Log       *slog.Logger
+	// Seed makes the UIDs, names and addresses that the server chooses repeatable,
+	// for simulation. Nil: nobody can foretell them.
+	Seed *[32]byte
+	Log  *slog.Logger
 }
 
 // Server is the API server. Make it with New, Load it, and Feed it while it
@@ -103,6 +106,7 @@ type Server struct {
 	booted    atomic.Int32 // how many of bootSteps are done
 	// started is when the server was made: for health and metrics.
 	started        time.Time
+	random         *random
 	reservations   *reservations
 	snapshots      snapshots
 	proxyTransport *http.Transport
@@ -133,15 +137,16 @@ func New(config Config, deps Deps) (*Server, error) {
 		kinds:          newRegistry(config.Kinds),
 		started:        deps.Now(),
 		proxyTransport: newProxyTransport(deps), trustingTransport: trusting(deps.NodeTransport),
-		reads:        newPlaces(readPlaces),
-		writes:       newPlaces(writePlaces),
-		owners:       apply.New(config.Kinds),
-		reservations: newReservations(),
+		reads:  newPlaces(readPlaces),
+		writes: newPlaces(writePlaces),
+		owners: apply.New(config.Kinds),
 	}
-	webhooks := webhook.New(webhook.Config{Resolve: s.webhookAddress, Dial: deps.ProxyDial})
+	s.random = newRandom(deps.Seed)
+	s.reservations = newReservations(s.random.fork())
+	webhooks := webhook.New(webhook.Config{Resolve: s.webhookAddress, Dial: deps.ProxyDial, Allowed: s.allowed})
 	s.metrics = metrics.New(versionInfo(), s.state)
 	s.admission = admission.New(admission.Config{
-		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: rand5, MaySigner: s.maySigner,
+		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: s.random.suffix, MaySigner: s.maySigner,
 		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil }, Observe: s.metrics.Admitted,
 		MutatingWebhooks: webhooks.Mutate, ValidatingWebhooks: webhooks.Validate,
 	})

@@ -56,20 +56,21 @@ func (s *Server) store(c *call, obj resource.Object, expect int64) error {
 	return nil
 }
 
-// remove deletes an entry from the store and returns when the view shows it.
-func (s *Server) remove(c *call, e *view.Entry) error {
+// remove deletes an entry from the store and returns when the view shows it. The
+// revision is that of the removal, 0 where nothing is to be done.
+func (s *Server) remove(c *call, e *view.Entry) (revision int64, err error) {
 	if c.dryRun {
-		return nil
+		return 0, nil
 	}
 	key := c.info.Key(e.Key.Namespace, e.Key.Name)
 	began := time.Now()
-	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, If: e.Revision, While: c.while})
+	revision, err = s.deps.Store.Write(c.ctx, store.Write{Key: key, If: e.Revision, While: c.while})
 	s.metrics.Stored("delete", c.info.GR(), time.Since(began))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	_, err = s.cache.WaitFor(c.ctx, revision)
-	return err
+	return revision, err
 }
 
 // storeError turns a store's error into the API's.
@@ -90,6 +91,8 @@ func (s *Server) storeError(c *call, err error) error {
 type change struct {
 	obj    resource.Object
 	remove bool
+	// dated says that obj, which is removed, gets the revision of its removal.
+	dated bool
 	// same says that nothing is to be written.
 	same bool
 	// release, where not nil, is called when the view shows the change: it frees
@@ -143,7 +146,11 @@ func (s *Server) commit(c *call, e *view.Entry, result change) error {
 	case result.same:
 		return nil
 	case result.remove:
-		return s.remove(c, e)
+		revision, err := s.remove(c, e)
+		if result.dated && revision > 0 {
+			result.obj.SetResourceVersion(strconv.FormatInt(revision, 10))
+		}
+		return err
 	case e == nil:
 		return s.store(c, result.obj, 0)
 	}

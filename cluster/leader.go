@@ -15,6 +15,7 @@ import (
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/cluster/controlplane"
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/election"
 	"github.com/skiff-sh/skiff/event"
@@ -35,7 +36,7 @@ func (s *server) startLeading(parts *components, all []controller.Controller) er
 	}
 	parts.start("election", func(ctx context.Context) error {
 		config := election.Config{Name: leaderLease, ID: s.config.NodeName + "-" + id, Log: s.log.With("component", "election")}
-		return election.Run(ctx, s.local(elector()), config, func(ctx context.Context, term election.Term) {
+		return election.Run(ctx, s.local(controlplane.Elector()), config, func(ctx context.Context, term election.Term) {
 			key := resource.Leases.Info.Key(election.Namespace, leaderLease)
 			l := leader{s, store.Guard{Key: key, Created: term.Revision}}
 			var both sync.WaitGroup
@@ -72,20 +73,20 @@ type leader struct {
 }
 
 func (l leader) client(user authn.User) client.Client {
-	return l.api.LocalWhile(authenticated(user), l.term)
+	return l.api.LocalWhile(user, l.term)
 }
 
 func (l leader) control(ctx context.Context, all []controller.Controller) error {
-	return controller.Run(ctx, l.client(authn.User{Name: controllerManager}), all, controller.Deps{
+	return controller.Run(ctx, l.client(controlplane.Manager()), all, controller.Deps{
 		Log:  l.log.With("component", "controllers"),
 		Seed: uint64(time.Now().UnixNano()),
-		As:   func(name string) client.Client { return l.client(controllerUser(name)) },
+		As:   func(name string) client.Client { return l.client(controlplane.ControllerUser(name)) },
 		Host: l.config.NodeName,
 	})
 }
 
 func (l leader) schedule(ctx context.Context) error {
-	c := l.client(authn.User{Name: schedulerName})
+	c := l.client(controlplane.Scheduler())
 	return scheduler.Run(ctx, c, scheduler.Deps{
 		Log: l.log.With("component", "scheduler"), Now: time.Now,
 		Events: event.NewRecorder(c, "default-scheduler", l.config.NodeName, l.log, clock.RealClock{}),

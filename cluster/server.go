@@ -16,16 +16,11 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/skiff-sh/skiff/apiserver"
 	"github.com/skiff-sh/skiff/apiserver/authn"
-	"github.com/skiff-sh/skiff/apiserver/authz"
 	"github.com/skiff-sh/skiff/client"
-	"github.com/skiff-sh/skiff/controller"
-	"github.com/skiff-sh/skiff/controller/clusterdns"
+	"github.com/skiff-sh/skiff/cluster/controlplane"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
@@ -171,8 +166,8 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	stopHTTP := s.serveHTTP(token)
-	all := allControllers(resource.All(), s.id, time.Now())
-	if err := s.bootstrap(ctx, all); err != nil {
+	all := controlplane.Controllers(resource.All(), s.id.authority, s.tokens().SignLegacy, time.Now())
+	if err := s.api.Bootstrap(ctx, controlplane.Initial(all, DNSAddress(s.config.ServiceCIDR))); err != nil {
 		return err
 	}
 	if err := s.writeKubeconfig(); err != nil {
@@ -196,32 +191,6 @@ func (s *server) run(ctx context.Context) error {
 	return nil
 }
 
-// bootstrap writes what every cluster has, the components' permissions among
-// it.
-func (s *server) bootstrap(ctx context.Context, all []controller.Controller) error {
-	defaults := authz.UpstreamDefaults()
-	permitComponents(defaults, all)
-	return s.api.Bootstrap(ctx, apiserver.Initial{
-		Defaults: defaults,
-		Services: []*corev1.Service{dnsService(DNSAddress(s.config.ServiceCIDR))},
-	})
-}
-
-// dnsService is what pods have as their resolver. Its endpoints come from the
-// controller clusterdns.
-func dnsService(address netip.Addr) *corev1.Service {
-	return &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: clusterdns.Service, Namespace: metav1.NamespaceSystem,
-			Labels: map[string]string{"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
-		},
-		Spec: corev1.ServiceSpec{
-			ClusterIP: address.String(), ClusterIPs: []string{address.String()}, Ports: clusterdns.Ports(),
-			InternalTrafficPolicy: ptr.To(corev1.ServiceInternalTrafficPolicyLocal),
-		},
-	}
-}
-
 // prepareNode starts the container engine while the API server comes up; nil
 // for a control plane alone.
 func (s *server) prepareNode(ctx context.Context) *nodeRole {
@@ -235,14 +204,7 @@ func (s *server) prepareNode(ctx context.Context) *nodeRole {
 
 // local is a client in this process with a user's permissions.
 func (s *server) local(user authn.User) client.Client {
-	return s.api.Local(authenticated(user))
-}
-
-func authenticated(user authn.User) authn.User {
-	if !user.In(authn.Authenticated) {
-		user.Groups = append(user.Groups, authn.Authenticated)
-	}
-	return user
+	return s.api.Local(controlplane.Authenticated(user))
 }
 
 func (s *server) port() int32 { return int32(s.listener.Addr().(*net.TCPAddr).Port) }
@@ -258,14 +220,19 @@ func (s *server) apiConfig(e *encryption) apiserver.Config {
 	}
 }
 
-func (s *server) apiDeps(st store.Store) apiserver.Deps {
+// tokens signs service accounts' tokens and knows them again.
+func (s *server) tokens() *authn.ServiceAccountTokens {
 	issuer := "https://kubernetes.default.svc." + s.config.Domain
+	return &authn.ServiceAccountTokens{
+		Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, Algorithm: jose.ES256, Now: time.Now,
+	}
+}
+
+func (s *server) apiDeps(st store.Store) apiserver.Deps {
 	pool := pki.Pool(s.id.authority)
 	return apiserver.Deps{
-		Store: st,
-		Tokens: &authn.ServiceAccountTokens{
-			Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, Algorithm: jose.ES256, Now: time.Now,
-		},
+		Store:         st,
+		Tokens:        s.tokens(),
 		ClientCAs:     func() *x509.CertPool { return pool },
 		NodeTransport: &http.Transport{TLSClientConfig: s.id.clientTLS(s.id.toNodes)},
 		Now:           time.Now,

@@ -1,7 +1,7 @@
 // Package controller runs reconcile functions. A controller is a pure function
 // from a view of the cluster to a plan; the runner here owns what is impure:
 // queue, wake-ups, retries, the clock and the writes. One folder below holds
-// one controller, and all.go of package cluster lists them.
+// one controller, and package cluster/controlplane lists them.
 package controller
 
 import (

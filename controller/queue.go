@@ -2,6 +2,7 @@ package controller
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/skiff-sh/skiff/view"
@@ -155,12 +156,18 @@ func (q *queue) reach(revision int64) {
 		return
 	}
 	q.now = revision
+	var due []*item
 	for it := range q.behind {
 		if it.after <= revision {
-			delete(q.behind, it)
-			if !it.running && !it.queued && (it.failures == 0 || it.index < 0) {
-				q.settle(it)
-			}
+			due = append(due, it)
+		}
+	}
+	// In a fixed order, so that equal clusters do the same.
+	slices.SortFunc(due, func(a, b *item) int { return a.key.Compare(b.key) })
+	for _, it := range due {
+		delete(q.behind, it)
+		if !it.running && !it.queued && (it.failures == 0 || it.index < 0) {
+			q.settle(it)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -85,7 +87,8 @@ func boundTo(b plugin.Binding) *corev1.PersistentVolume {
 // settleVolumes binds the pods whose volumes are bound, and gives up on those
 // that have waited too long or whose node is not to have them after all.
 func (l *loop) settleVolumes(now time.Time) {
-	for key, w := range l.volumes {
+	for _, key := range slices.SortedFunc(maps.Keys(l.volumes), view.Key.Compare) {
+		w := l.volumes[key]
 		done, err := l.settled(w)
 		if err == nil && !done && !now.Before(w.until) {
 			err = errors.New("binding volumes: context deadline exceeded")

@@ -33,8 +33,10 @@ type loop struct {
 	volumes  map[view.Key]*volumes // of pods that wait for theirs
 
 	running int
+	most    int // running at once
 	backlog []task
 	results chan result
+	spawn   func(write func()) // lets it run beside the loop
 }
 
 // touched are the nodes that something happened to.
@@ -183,11 +185,11 @@ func (l *loop) wake(nodes touched, now time.Time) {
 	})
 }
 
-// place places pods that are due, at most a batch. It tells whether there may
+// place places pods that are due, at most that many. It tells whether there may
 // be more that can be placed at once.
-func (l *loop) place() (more bool) {
+func (l *loop) place(most int) (more bool) {
 	now := l.deps.Now()
-	for range batch {
+	for range most {
 		if len(l.backlog) >= maxBacklog {
 			return false // the end of a write calls again
 		}

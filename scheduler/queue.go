@@ -88,7 +88,10 @@ func sooner(a, b *Item) bool {
 	if !a.added.Equal(b.added) {
 		return a.added.Before(b.added)
 	}
-	return a.Pod.Object.CreationTimestamp.Time.Before(b.Pod.Object.CreationTimestamp.Time)
+	if ca, cb := a.Pod.Object.CreationTimestamp.Time, b.Pod.Object.CreationTimestamp.Time; !ca.Equal(cb) {
+		return ca.Before(cb)
+	}
+	return a.Pod.Key.Compare(b.Pod.Key) < 0 // so that equal clusters decide equally
 }
 
 // Get returns the item at key, or nil.

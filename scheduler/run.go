@@ -43,18 +43,7 @@ const (
 // Run places pods until ctx ends, and returns its cause. It does nothing while
 // nothing changes: it holds one timer, for the first backoff to end.
 func Run(ctx context.Context, c client.Client, deps Deps) error {
-	if len(deps.Profiles) == 0 {
-		deps.Profiles = []Profile{DefaultProfile()}
-	}
-	l := &loop{
-		client: c, deps: deps, ctx: ctx,
-		profiles: newProfiles(deps.Profiles),
-		snap:     snapshot.New(),
-		queue:    NewQueue(),
-		rnd:      rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		volumes:  map[view.Key]*volumes{},
-		results:  make(chan result, maxRunning),
-	}
+	l := newLoop(ctx, c, deps, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
 	defer l.drain()
 	reader := l.load()
 	defer func() { reader.Close() }()
@@ -64,7 +53,7 @@ func Run(ctx context.Context, c client.Client, deps Deps) error {
 	close(at) // always ready: more pods can be placed at once
 	for {
 		var more chan struct{}
-		if l.place() {
+		if l.place(batch) {
 			more = at
 		}
 		l.arm(timer)
@@ -89,6 +78,22 @@ func Run(ctx context.Context, c client.Client, deps Deps) error {
 	}
 }
 
+func newLoop(ctx context.Context, c client.Client, deps Deps, rnd *rand.Rand) *loop {
+	if len(deps.Profiles) == 0 {
+		deps.Profiles = []Profile{DefaultProfile()}
+	}
+	return &loop{
+		client: c, deps: deps, ctx: ctx, rnd: rnd,
+		profiles: newProfiles(deps.Profiles),
+		snap:     snapshot.New(),
+		queue:    NewQueue(),
+		volumes:  map[view.Key]*volumes{},
+		results:  make(chan result, maxRunning),
+		most:     maxRunning,
+		spawn:    func(write func()) { go write() },
+	}
+}
+
 // load takes over the whole view, and returns a reader of what follows.
 func (l *loop) load() *watchcache.Reader {
 	cache := l.client.Cache()
@@ -100,15 +105,20 @@ func (l *loop) load() *watchcache.Reader {
 
 // arm sets the timer to the end of the first backoff.
 func (l *loop) arm(timer *time.Timer) {
-	at, ok := l.queue.Next()
-	if end, waits := l.volumesDue(); waits && (!ok || end.Before(at)) {
-		at, ok = end, true
-	}
-	if ok {
+	if at, ok := l.next(); ok {
 		timer.Reset(max(0, at.Sub(l.deps.Now())))
 	} else {
 		timer.Stop()
 	}
+}
+
+// next is when the first backoff ends, or the first wait for volumes.
+func (l *loop) next() (time.Time, bool) {
+	at, ok := l.queue.Next()
+	if end, waits := l.volumesDue(); waits && (!ok || end.Before(at)) {
+		at, ok = end, true
+	}
+	return at, ok
 }
 
 // task is writes in their order, and what they are for. The first that fails
@@ -127,18 +137,18 @@ type result struct {
 
 // start runs the task, or leaves it until another ends.
 func (l *loop) start(t task) {
-	if l.running == maxRunning {
+	if l.running == l.most {
 		l.backlog = append(l.backlog, t)
 		return
 	}
 	l.running++
-	go func() {
+	l.spawn(func() {
 		var err error
 		for i := 0; i < len(t.ops) && err == nil; i++ {
 			_, err = l.client.Do(l.ctx, t.ops[i])
 		}
 		l.results <- result{t, err} // never blocks: there is room for all that run
-	}()
+	})
 }
 
 // startNext follows the end of a task.

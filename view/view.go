@@ -31,7 +31,8 @@ func (k Key) String() string {
 	return k.Namespace + "/" + k.Name
 }
 
-func (k Key) compare(other Key) int {
+// Compare orders keys by namespace, then name.
+func (k Key) Compare(other Key) int {
 	if c := strings.Compare(k.Namespace, other.Namespace); c != 0 {
 		return c
 	}
@@ -62,13 +63,13 @@ type posting struct {
 // copying, and one that reads while it reads could wait for ever.
 var noLocks = btree.Options{NoLocks: true}
 
-func entryLess(a, b *Entry) bool { return a.Key.compare(b.Key) < 0 }
+func entryLess(a, b *Entry) bool { return a.Key.Compare(b.Key) < 0 }
 
 func postingLess(a, b posting) bool {
 	if a.value != b.value {
 		return a.value < b.value
 	}
-	return a.entry.Key.compare(b.entry.Key) < 0
+	return a.entry.Key.Compare(b.entry.Key) < 0
 }
 
 // Revision is the store revision that the view is a cut at. All writes up to
@@ -161,7 +162,7 @@ func (v *View) Count(info *resource.Info, namespace string, from Key) int {
 func (t *table) position(key Key) int {
 	return sort.Search(t.entries.Len(), func(i int) bool {
 		e, _ := t.entries.GetAt(i)
-		return e.Key.compare(key) >= 0
+		return e.Key.Compare(key) >= 0
 	})
 }
 

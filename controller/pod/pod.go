@@ -35,10 +35,6 @@ func Available(p *corev1.Pod, minReady time.Duration, now time.Time) (available 
 	return wait <= 0, max(0, wait)
 }
 
-// nameLetters are those of upstream's generated names: no vowels and nothing
-// that looks like another letter.
-const nameLetters = "bcdfghjklmnpqrstvwxz2456789"
-
 // Name returns base and five random letters, within the length of a label.
 func Name(base string, rnd *rand.Rand) string {
 	const suffix, longest = 5, 63
@@ -48,7 +44,7 @@ func Name(base string, rnd *rand.Rand) string {
 	name := make([]byte, 0, len(base)+suffix)
 	name = append(name, base...)
 	for range suffix {
-		name = append(name, nameLetters[rnd.IntN(len(nameLetters))])
+		name = append(name, resource.NameLetters[rnd.IntN(len(resource.NameLetters))])
 	}
 	return string(name)
 }

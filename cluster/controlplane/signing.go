@@ -1,4 +1,4 @@
-package cluster
+package controlplane
 
 import (
 	"crypto/x509"
@@ -14,12 +14,12 @@ import (
 
 // signingOf lets the cluster's one authority sign for all of Kubernetes' own
 // signers, as kubeadm's clusters do.
-func signingOf(id *identity) certificates.Config {
+func signingOf(authority *pki.Pair) certificates.Config {
 	var authorizer authz.Authorizer
 	return certificates.Config{
-		Authority: id.authority.Certificate,
+		Authority: authority.Certificate,
 		Sign: func(request *x509.CertificateRequest, terms pki.Terms) ([]byte, error) {
-			certificate, err := id.authority.SignRequest(request, terms)
+			certificate, err := authority.SignRequest(request, terms)
 			if err != nil {
 				return nil, err
 			}

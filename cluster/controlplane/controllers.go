@@ -1,4 +1,8 @@
-package cluster
+// Package controlplane says once what a control plane is made of, beside its
+// API server: which controllers there are, who each component acts as, what
+// those users may do, and what a new cluster holds. A server in production is
+// put together from it, and so are clusters in memory for tests and simulation.
+package controlplane
 
 import (
 	"time"
@@ -21,6 +25,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
+	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/ipaddress"
 	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
@@ -33,19 +38,28 @@ import (
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
 	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/controller/tainteviction"
+	"github.com/skiff-sh/skiff/controller/token"
 	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
+	"github.com/skiff-sh/skiff/controller/volumeprotection"
+	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 )
 
-// allControllers lists every controller.
-func allControllers(kinds []*resource.Info, id *identity, started time.Time) []controller.Controller {
+// Controllers lists every controller. authority is the cluster's certificate
+// authority, which signs for it; sign signs tokens of service accounts.
+func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, started time.Time) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
-		rootca.Controller(id.authority.CertificatePEM()),
-		certificates.Controller(signingOf(id)),
+		rootca.Controller(authority.CertificatePEM()),
+		certificates.Controller(signingOf(authority)),
 		certificates.PodRequests(),
-		certificates.Publisher(id.authority.CertificatePEM()),
+		certificates.Publisher(authority.CertificatePEM()),
+		token.Accounts(sign, authority.CertificatePEM()),
+		token.Cleaner(),
+		token.Signer(),
+		volumeprotection.Claims(),
+		volumeprotection.Volumes(),
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
@@ -65,16 +79,17 @@ func allControllers(kinds []*resource.Info, id *identity, started time.Time) []c
 		job.Orphans(),
 		ttlafterfinished.Controller(),
 		cronjob.Controller(),
+		horizontalpodautoscaler.Controller(kinds),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
 	}
 }
 
-// controllerUser is who a controller writes as: the account that upstream gives
+// ControllerUser is who a controller writes as: the account that upstream gives
 // its rights to.
-func controllerUser(name string) authn.User {
-	return authn.ServiceAccount(metav1.NamespaceSystem, controllerAccount(name), "")
+func ControllerUser(name string) authn.User {
+	return Authenticated(authn.ServiceAccount(metav1.NamespaceSystem, controllerAccount(name), ""))
 }
 
 func controllerAccount(name string) string {
@@ -85,15 +100,23 @@ func controllerAccount(name string) string {
 	return name + "-controller"
 }
 
-// elector is who takes part in elections.
-func elector() authn.User { return controllerUser("election") }
+// Authenticated puts a user into the group of all that are known.
+func Authenticated(user authn.User) authn.User {
+	if !user.In(authn.Authenticated) {
+		user.Groups = append(user.Groups, authn.Authenticated)
+	}
+	return user
+}
 
-// permitComponents lets the controllers and the scheduler do what they declare.
+// Elector is who takes part in elections.
+func Elector() authn.User { return ControllerUser("election") }
+
+// permit lets the controllers and the scheduler do what they declare.
 // Most of it upstream's roles give already; what they do not is in a role of
 // Skiff's own, so that upstream's stay as everyone knows them.
-func permitComponents(d *authz.Defaults, all []controller.Controller) {
+func permit(d *authz.Defaults, all []controller.Controller) {
 	for _, c := range all {
-		user := controllerUser(c.Name).Name
+		user := ControllerUser(c.Name).Name
 		need := controller.Rules(c)
 		if role := d.ClusterRole("system:controller:" + controllerAccount(c.Name)); role != nil {
 			if covered, _ := validation.Covers(role.Rules, need); covered {
@@ -104,7 +127,7 @@ func permitComponents(d *authz.Defaults, all []controller.Controller) {
 	}
 	d.AddClusterRole("skiff:election", []rbacv1.PolicyRule{{
 		APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create", "update", "delete"},
-	}}, authz.UserSubject(elector().Name))
+	}}, authz.UserSubject(Elector().Name))
 	d.AddClusterRole("skiff:node", nodeRules(), authz.GroupSubject(authn.Nodes))
 }
 
@@ -118,8 +141,10 @@ func nodeRules() []rbacv1.PolicyRule {
 	}
 }
 
-// controllerManager is who the controllers read as, as upstream's.
-const controllerManager = "system:kube-controller-manager"
+// Manager is who the controllers read as, as upstream's.
+func Manager() authn.User {
+	return Authenticated(authn.User{Name: "system:kube-controller-manager"})
+}
 
-// schedulerName is the scheduler's user, as upstream's.
-const schedulerName = "system:kube-scheduler"
+// Scheduler is who the scheduler acts as, as upstream's.
+func Scheduler() authn.User { return Authenticated(authn.User{Name: "system:kube-scheduler"}) }
