@@ -127,3 +127,6 @@ func (s *Server) confirmBinding(c *call, name string, ref rbacv1.RoleRef) error 
 	}
 	return nil
 }
+
+// allowed says what a user may do, and why.
+func (s *Server) allowed(a *authz.Attributes) authz.Verdict { return s.authz.Allowed(s.View(), a) }

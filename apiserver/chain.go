@@ -123,6 +123,7 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 	if c.info.Deprecated != "" {
 		c.warn(c.info.Deprecated)
 	}
+	defer c.bound(r)()
 	err := c.checkRoute(r)
 	if err == nil {
 		err = c.readOptions(r)

@@ -1,10 +1,12 @@
 package apiserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +17,8 @@ const (
 	// requestTime is how long a request may take that is not long running, as
 	// upstream's --request-timeout.
 	requestTime = time.Minute
+	// changeTime is how long a request that changes something may take, as upstream.
+	changeTime = 34 * time.Second
 	// writeTime is how long a client may take to read a part of a long answer
 	// before it is cut off.
 	writeTime = time.Minute
@@ -53,6 +57,23 @@ func (s *Server) limit(w http.ResponseWriter, r *http.Request) error {
 	}
 	return nil
 }
+
+// bound limits the time of a request that changes something, with all who are asked
+// about it.
+func (c *call) bound(r *http.Request) context.CancelFunc {
+	if !slices.Contains(changingVerbs, c.verb) || c.part != nil && isConnection(c.part.Name) {
+		return func() {}
+	}
+	limit := changeTime
+	if wanted, err := time.ParseDuration(r.URL.Query().Get("timeout")); err == nil && wanted > 0 {
+		limit = min(limit, wanted)
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, limit)
+	c.ctx = ctx
+	return cancel
+}
+
+var changingVerbs = []string{"create", "update", "patch", "delete", "deletecollection"}
 
 // timedOut is the answer to who was too slow, as upstream words it.
 func timedOut(err error) *apierrors.StatusError {

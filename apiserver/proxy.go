@@ -52,8 +52,9 @@ func (proxyError) Error(w http.ResponseWriter, r *http.Request, err error) {
 // serveProxy passes any request on to a pod, a service or a node, under the
 // path that follows "proxy".
 func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request, c *call) error {
-	if c.dryRun {
-		return apierrors.NewBadRequest("dryRun is not supported")
+	r, err := s.connect(r, c)
+	if err != nil {
+		return err
 	}
 	location, transport, err := s.proxyTarget(r, c)
 	if err != nil {

@@ -143,7 +143,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	}
 	s.random = newRandom(deps.Seed)
 	s.reservations = newReservations(s.random.fork())
-	webhooks := webhook.New(webhook.Config{Resolve: s.webhookAddress, Dial: deps.ProxyDial})
+	webhooks := webhook.New(webhook.Config{Resolve: s.webhookAddress, Dial: deps.ProxyDial, Allowed: s.allowed})
 	s.metrics = metrics.New(versionInfo(), s.state)
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: s.random.suffix, MaySigner: s.maySigner,

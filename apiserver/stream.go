@@ -18,6 +18,10 @@ import (
 // serveStream passes exec, attach and port-forward requests to the node agent
 // that runs the pod.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *call) error {
+	r, err := s.connect(r, c)
+	if err != nil {
+		return err
+	}
 	pod, ok := view.Get(s.View(), resource.Pods, c.target.namespace, c.target.name)
 	if !ok {
 		return apierrors.NewNotFound(c.version.GR(), c.target.name)

@@ -46,7 +46,7 @@ func rows() []row {
 	for _, r := range apiRows {
 		all = append(all, row{r.name, r.lines})
 	}
-	return append(all, row{"lists", listsRow}, row{"schedule", scheduleRow}, row{"node", nodeRow}, row{"pods", podsRow})
+	return append(all, row{"lists", listsRow}, row{"core", coreRow}, row{"schedule", scheduleRow}, row{"node", nodeRow}, row{"pods", podsRow})
 }
 
 // length shortens a measurement where only a first look is wanted.

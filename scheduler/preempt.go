@@ -49,6 +49,7 @@ type attempt struct {
 	budgets    int // the turn of the budgets that it was made with
 	victims    []*snapshot.Pod
 	violations int
+	cost       [5]int64
 	verdict    verdict // why it would not fit even then
 }
 
@@ -82,9 +83,7 @@ func (c *Core) Preempt(s *snapshot.Snapshot, pod *snapshot.Pod, d *Decision, rnd
 		if d.Groups[i].verdict.code&plugin.Unresolvable != 0 {
 			continue
 		}
-		for _, name := range d.Groups[i].Nodes {
-			nodes = append(nodes, s.Node(name))
-		}
+		nodes = append(nodes, d.Groups[i].Nodes...)
 	}
 	if p.Counts[unhelpful] -= len(nodes); p.Counts[unhelpful] == 0 {
 		delete(p.Counts, unhelpful)
@@ -109,7 +108,7 @@ func (c *Core) refused(s *snapshot.Snapshot, pod *snapshot.Pod, d *Decision) str
 		return ""
 	}
 	for i := range d.Groups {
-		if d.Groups[i].verdict.code&plugin.Unresolvable != 0 && slices.Contains(d.Groups[i].Nodes, n.Name) {
+		if d.Groups[i].verdict.code&plugin.Unresolvable != 0 && slices.Contains(d.Groups[i].Nodes, n) {
 			return ""
 		}
 	}
@@ -220,6 +219,9 @@ func (c *Core) dryRun(s *snapshot.Snapshot, pod *snapshot.Pod, cl *class, n *sna
 			a.victims = append(a.victims, p)
 		}
 	}
+	if len(a.victims) > 0 {
+		a.cost = a.price()
+	}
 	return a
 }
 
@@ -292,24 +294,24 @@ type candidate struct {
 // priorities, the fewest pods, and the latest start of the most important.
 func choose(list []candidate) candidate {
 	best := list[0]
-	cost := best.cost()
 	for _, c := range list[1:] {
-		if own := c.cost(); slices.Compare(own[:], cost[:]) < 0 {
-			best, cost = c, own
+		if slices.Compare(c.cost[:], best.cost[:]) < 0 {
+			best = c
 		}
 	}
 	return best
 }
 
-func (c *candidate) cost() [5]int64 {
-	top := c.victims[0].Priority
+// price is what orders attempts, the weightiest number first.
+func (a *attempt) price() [5]int64 {
+	top := a.victims[0].Priority
 	var sum int64
 	earliest := int64(math.MaxInt64)
-	for _, p := range c.victims {
+	for _, p := range a.victims {
 		sum += int64(p.Priority) + math.MaxInt32 + 1 // so that more pods never cost less
 		if p.Priority == top {
 			earliest = min(earliest, started(p).Unix())
 		}
 	}
-	return [5]int64{int64(c.violations), int64(top), sum, int64(len(c.victims)), -earliest}
+	return [5]int64{int64(a.violations), int64(top), sum, int64(len(a.victims)), -earliest}
 }

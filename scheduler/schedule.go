@@ -43,7 +43,7 @@ type Decision struct {
 type Group struct {
 	Plugin  string
 	Reasons []plugin.Reason
-	Nodes   []string
+	Nodes   []*snapshot.Node
 
 	verdict verdict
 }
@@ -204,7 +204,9 @@ func (c *Core) says(cl *class, n *snapshot.Node) verdict {
 
 // compares tells whether any rating depends on which nodes fit.
 func (cl *class) compares() bool {
-	return slices.ContainsFunc(cl.ratings, func(r rating) bool { return r.Value != nil && r.Scale != plugin.AsIs })
+	return slices.ContainsFunc(cl.ratings, func(r rating) bool {
+		return r.Value != nil && r.Scale != plugin.AsIs && (r.Idle == nil || !r.Idle())
+	})
 }
 
 // quickest is best where nothing but the points of each node counts.
@@ -264,24 +266,28 @@ func (c *Core) best(cl *class, rnd *rand.Rand) *snapshot.Node {
 			c.totals[j] += v * r.score.Weight
 		}
 	}
-	best, equal := 0, 1
-	for j := 1; j < len(c.totals); j++ {
-		switch {
-		case c.totals[j] > c.totals[best]:
-			best, equal = j, 1
-		case c.totals[j] == c.totals[best]:
-			if equal++; rnd.IntN(equal) == 0 {
-				best = j
-			}
+	top, equal := slices.Max(c.totals), 0
+	for _, total := range c.totals {
+		if total == top {
+			equal++
 		}
 	}
-	return c.fitted[best]
+	chosen := rnd.IntN(equal)
+	for j, total := range c.totals {
+		if total == top {
+			if chosen == 0 {
+				return c.fitted[j]
+			}
+			chosen--
+		}
+	}
+	return nil
 }
 
 // rate fills c.values with what a rating gives the fitted nodes. It is false
 // where all are alike.
 func (c *Core) rate(r *rating) bool {
-	if r.Begin != nil && !r.Begin(c.fitted) {
+	if r.Idle != nil && r.Idle() || r.Begin != nil && !r.Begin(c.fitted) {
 		return false
 	}
 	c.values = c.values[:0]
@@ -353,11 +359,12 @@ func (c *Core) collect(nodes []*snapshot.Node, cl *class, wide bool, d *Decision
 func (d *Decision) add(f *plugin.Filter, explain func(*snapshot.Node, plugin.Code) []plugin.Reason, n *snapshot.Node, v verdict) {
 	for i := range d.Groups {
 		if d.Groups[i].verdict == v {
-			d.Groups[i].Nodes = append(d.Groups[i].Nodes, n.Name)
+			d.Groups[i].Nodes = append(d.Groups[i].Nodes, n)
 			return
 		}
 	}
-	d.Groups = append(d.Groups, Group{Plugin: f.Name, Reasons: explain(n, v.code), Nodes: []string{n.Name}, verdict: v})
+	nodes := append(make([]*snapshot.Node, 0, (d.Nodes+1)>>len(d.Groups)), n) // the first group is most often the largest
+	d.Groups = append(d.Groups, Group{Plugin: f.Name, Reasons: explain(n, v.code), Nodes: nodes, verdict: v})
 	d.Wakes |= f.Wakes
 	d.Wide = d.Wide || f.Wide
 }

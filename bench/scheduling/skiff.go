@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/skiff-sh/skiff/scheduler"
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
 )
@@ -30,9 +32,9 @@ func (c *Case) Measure(nodes int) (float64, error) {
 			return 0, err
 		}
 	}
-	count := c.Pods(nodes)
+	objects := c.objects(nodes)
 	began := time.Now()
-	for i := range count {
+	for i, object := range objects {
 		if c.Waiting > 0 && i%c.Waiting == 0 {
 			hopeless := snapshot.NewPod(Hopeless(i))
 			d := r.core.Schedule(r.snap, hopeless, r.rnd)
@@ -40,11 +42,19 @@ func (c *Case) Measure(nodes int) (float64, error) {
 				return 0, fmt.Errorf("%s: the hopeless pod is placed", c.Name)
 			}
 		}
-		if err := r.place(snapshot.NewPod(c.Pod(i)), c.Preempts); err != nil {
+		if err := r.place(snapshot.NewPod(object), c.Preempts); err != nil {
 			return 0, err
 		}
 	}
-	return float64(count) / time.Since(began).Seconds(), nil
+	return float64(len(objects)) / time.Since(began).Seconds(), nil
+}
+
+// objects makes the pods of the case.
+func (c *Case) objects(nodes int) (pods []*corev1.Pod) {
+	for i := range c.Pods(nodes) {
+		pods = append(pods, c.Pod(i))
+	}
+	return pods
 }
 
 func (r *run) place(p *snapshot.Pod, preempt bool) error {

@@ -37,14 +37,16 @@ import (
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
 	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/controller/tainteviction"
+	"github.com/skiff-sh/skiff/controller/token"
 	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
+	"github.com/skiff-sh/skiff/controller/volumeprotection"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 )
 
 // Controllers lists every controller. authority is the cluster's certificate
-// authority, which signs for it.
-func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time) []controller.Controller {
+// authority, which signs for it; sign signs tokens of service accounts.
+func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, started time.Time) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
@@ -52,6 +54,11 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		certificates.Controller(signingOf(authority)),
 		certificates.PodRequests(),
 		certificates.Publisher(authority.CertificatePEM()),
+		token.Accounts(sign, authority.CertificatePEM()),
+		token.Cleaner(),
+		token.Signer(),
+		volumeprotection.Claims(),
+		volumeprotection.Volumes(),
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),

@@ -129,7 +129,9 @@ func apart() []rule {
 func apiserverLeaves() []string {
 	return []string{
 		"k8s.io/apiserver/pkg/apis/audit/...",
+		"k8s.io/apiserver/pkg/apis/cel",
 		"k8s.io/apiserver/pkg/authentication/user",
+		"k8s.io/apiserver/pkg/authorization/authorizer",
 		"k8s.io/apiserver/pkg/cel/...",
 		"k8s.io/apiserver/pkg/util/proxy",
 	}

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/skiff-sh/skiff/expression"
 )
 
 // StaticSuffix ends the names of configurations that come from files, which
@@ -117,7 +119,7 @@ func (r *webhookRules) webhook(at *field.Path, w *admissionregistrationv1.Mutati
 	optional(p, at.Child("reinvocationPolicy"), w.ReinvocationPolicy, admissionregistrationv1.NeverReinvocationPolicy, admissionregistrationv1.IfNeededReinvocationPolicy)
 	clientConfig(p, at.Child("clientConfig"), &w.ClientConfig)
 	if !r.sameConditions {
-		matchConditions(p, at.Child("matchConditions"), w.MatchConditions)
+		matchConditions(p, at.Child("matchConditions"), w.MatchConditions, false)
 	}
 }
 
@@ -299,14 +301,20 @@ func webhookService(p *problems, at *field.Path, s *admissionregistrationv1.Serv
 // maxMatchConditions is how many conditions a webhook may have.
 const maxMatchConditions = 64
 
-func matchConditions(p *problems, at *field.Path, conditions []admissionregistrationv1.MatchCondition) {
+// matchConditions checks conditions about requests; params tells whether they may
+// use the object that configures a policy.
+func matchConditions(p *problems, at *field.Path, conditions []admissionregistrationv1.MatchCondition, params bool) {
 	if len(conditions) > maxMatchConditions {
 		p.add(field.TooMany(at, len(conditions), maxMatchConditions))
 	}
 	names := sets.New[string]()
 	for i, c := range conditions {
 		path := at.Index(i)
-		p.need(path.Child("expression"), strings.TrimSpace(c.Expression))
+		if p.need(path.Child("expression"), strings.TrimSpace(c.Expression)) {
+			if err := expression.CheckCondition(path.Child("expression"), c.Expression, params); err != nil {
+				p.add(err)
+			}
+		}
 		if p.need(path.Child("name"), c.Name) {
 			qualifiedName(p, path.Child("name"), c.Name)
 			if names.Has(c.Name) {

@@ -74,6 +74,8 @@ type Rating struct {
 	// nodes that fit before they are rated; it is false where all are alike.
 	Counters []Counter
 	Begin    func(fitting []*snapshot.Node) bool
+	// Idle tells that all nodes are alike for now. It may be nil.
+	Idle func() bool
 	// Stale tells whether values may be others than before, though neither the
 	// nodes nor the counters have changed. It may be nil.
 	Stale func() bool

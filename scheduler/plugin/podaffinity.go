@@ -136,7 +136,7 @@ func PreferPods(o PodAffinityOptions) Score {
 		}}
 		return Rating{
 			Counters: []Counter{w}, Scale: Range, Value: w.total,
-			Begin: func([]*snapshot.Node) bool { return w.found > 0 },
+			Idle: func() bool { return w.found == 0 },
 		}
 	}}
 }

@@ -44,14 +44,14 @@ func mend(s *snapshot.Snapshot, core *scheduler.Core, pod *snapshot.Pod, d *sche
 // nearest returns the nodes of a group that lack least.
 func nearest(s *snapshot.Snapshot, core *scheduler.Core, d *scheduler.Decision, g *scheduler.Group) []string {
 	lack := map[string]float64{}
-	for _, node := range g.Nodes {
+	nodes := namesOf(g.Nodes)
+	for _, node := range nodes {
 		for _, r := range core.Explain(s, d, node) {
 			if r.Kind == plugin.Insufficient {
 				lack[node] += float64(r.Missing()) / float64(max(1, r.Wanted))
 			}
 		}
 	}
-	nodes := slices.Sorted(slices.Values(g.Nodes))
 	slices.SortStableFunc(nodes, func(a, b string) int { return cmp.Compare(lack[a], lack[b]) })
 	return nodes[:min(len(nodes), maxTried)]
 }

@@ -121,7 +121,7 @@ func (a *Answer) unplaced(v *view.View, pod *corev1.Pod) {
 func (a *Answer) groups(d *scheduler.Decision) {
 	for i := range d.Groups {
 		g := &d.Groups[i]
-		group := Group{Nodes: slices.Sorted(slices.Values(g.Nodes)), Plugin: g.Plugin}
+		group := Group{Nodes: namesOf(g.Nodes), Plugin: g.Plugin}
 		for j := range g.Reasons {
 			group.Reasons = append(group.Reasons, describe(&g.Reasons[j], len(g.Nodes) == 1))
 		}
@@ -132,6 +132,14 @@ func (a *Answer) groups(d *scheduler.Decision) {
 		a.Nodes = append(a.Nodes, Group{Plugin: strings.Join(d.ExcludedBy, ", "),
 			Nodes: []string{fmt.Sprintf("%s more", plural(d.Excluded, "node"))}, Reasons: []string{"the pod asks for other nodes by name"}})
 	}
+}
+
+func namesOf(nodes []*snapshot.Node) (names []string) {
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // placed compares the nodes as if the pod were to be placed now.

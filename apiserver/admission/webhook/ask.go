@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/admission/matching"
 )
 
 // callError says that a webhook was not reached, or answered nonsense. The
@@ -33,7 +34,7 @@ func (e *callError) Unwrap() error { return e.err }
 
 // ask sends a request to the webhook and returns its checked answer, which may be
 // a refusal.
-func (h *hook) ask(ctx context.Context, a *admission.Attributes, t *target, mutating bool) (*admissionv1.AdmissionResponse, error) {
+func (h *hook) ask(ctx context.Context, a *admission.Attributes, t *matching.Target, mutating bool) (*admissionv1.AdmissionResponse, error) {
 	if err := h.checkDryRun(a); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/admission/matching"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -33,11 +34,14 @@ func (w *Webhooks) Mutate(ctx context.Context, v *view.View, a *admission.Attrib
 	rounds.Begin(a.Object)
 	defer func() { rounds.End(a.Object) }()
 	for i, h := range all {
-		t, err := h.match(v, a)
+		if !rounds.Asks(h.id) {
+			continue
+		}
+		t, err := h.match(ctx, v, a)
 		if err != nil {
 			return err
 		}
-		if t == nil || !rounds.Asks(h.id) {
+		if t == nil {
 			continue
 		}
 		changed, err := h.mutate(ctx, a, t, i)
@@ -55,7 +59,7 @@ func (w *Webhooks) Mutate(ctx context.Context, v *view.View, a *admission.Attrib
 }
 
 // mutate asks one webhook. It tells whether the object has changed.
-func (h *hook) mutate(ctx context.Context, a *admission.Attributes, t *target, position int) (bool, error) {
+func (h *hook) mutate(ctx context.Context, a *admission.Attributes, t *matching.Target, position int) (bool, error) {
 	round := 0
 	if a.Rounds.Second {
 		round = 1
@@ -90,7 +94,7 @@ func (h *hook) audit(a *admission.Attributes, key string, value map[string]any) 
 }
 
 // patch applies the patch of an answer.
-func (h *hook) patch(a *admission.Attributes, t *target, answer *admissionv1.AdmissionResponse, at string) (bool, error) {
+func (h *hook) patch(a *admission.Attributes, t *matching.Target, answer *admissionv1.AdmissionResponse, at string) (bool, error) {
 	if len(answer.Patch) == 0 {
 		return false, nil
 	}
@@ -105,14 +109,14 @@ func (h *hook) patch(a *admission.Attributes, t *target, answer *admissionv1.Adm
 	case *answer.PatchType != admissionv1.PatchTypeJSONPatch:
 		return false, h.failed("%w", fmt.Errorf("unsupported patch type %q", *answer.PatchType))
 	}
-	doc, err := encode(a, t.kind, a.Object)
+	doc, err := encode(a, t.Kind, a.Object)
 	if err != nil {
 		return false, apierrors.NewInternalError(err)
 	}
 	if doc, err = patch.Apply(doc); err != nil {
 		return false, apierrors.NewInternalError(err)
 	}
-	changed, err := replace(a, t.kind, doc)
+	changed, err := replace(a, t.Kind, doc)
 	if err != nil {
 		return false, apierrors.NewInternalError(err)
 	}
@@ -125,7 +129,7 @@ func (h *hook) patch(a *admission.Attributes, t *target, answer *admissionv1.Adm
 // replace makes the request's object what a document says, with defaults. It
 // tells whether the document says anything new.
 func replace(a *admission.Attributes, kind schema.GroupVersionKind, doc []byte) (bool, error) {
-	version, typed := versionOf(a, kind), a.Object.GetObjectKind().GroupVersionKind()
+	version, typed := matching.VersionOf(a, kind), a.Object.GetObjectKind().GroupVersionKind()
 	var next runtime.Object
 	if version != nil {
 		next = version.New()
@@ -139,7 +143,7 @@ func replace(a *admission.Attributes, kind schema.GroupVersionKind, doc []byte) 
 		return false, fmt.Errorf("the patch makes a %s of a %s", have, kind)
 	}
 	next.GetObjectKind().SetGroupVersionKind(typed)
-	changed := !apiequality.Semantic.DeepEqual(versioned(a, kind, a.Object), next)
+	changed := !apiequality.Semantic.DeepEqual(matching.Versioned(a, kind, a.Object), next)
 	if version != nil {
 		next = version.From(next.(resource.Object))
 		if a.Info.Default != nil {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/admission/matching"
 	"github.com/skiff-sh/skiff/resource"
 )
 
@@ -34,35 +35,13 @@ func (h *hook) reviewVersion() (schema.GroupVersion, error) {
 	return schema.GroupVersion{}, errors.New("webhook does not accept known AdmissionReview versions (v1, v1beta1)")
 }
 
-// versioned returns an object in the version of the kind.
-func versioned(a *admission.Attributes, kind schema.GroupVersionKind, obj runtime.Object) runtime.Object {
-	if version := versionOf(a, kind); version != nil {
-		return version.To(obj.(resource.Object))
-	}
-	return obj
-}
-
-// versionOf is the version that a request's object has to be turned into, or nil
-// where it is of a kind of its own.
-func versionOf(a *admission.Attributes, kind schema.GroupVersionKind) *resource.ServedInfo {
-	if !ownKind(a) {
-		return nil
-	}
-	for _, version := range a.Info.Served {
-		if version.GVK == kind {
-			return version
-		}
-	}
-	return nil
-}
-
 // encode returns the JSON of an object in the version of the kind, with kind and
 // apiVersion; null where there is none.
 func encode(a *admission.Attributes, kind schema.GroupVersionKind, obj runtime.Object) (json.RawMessage, error) {
 	if obj == nil {
 		return json.RawMessage("null"), nil
 	}
-	data, err := json.Marshal(versioned(a, kind, obj))
+	data, err := json.Marshal(matching.Versioned(a, kind, obj))
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", kind.Kind, err)
 	}
@@ -73,24 +52,19 @@ func encode(a *admission.Attributes, kind schema.GroupVersionKind, obj runtime.O
 }
 
 // newRequest is what a webhook is sent. The two versions look the same.
-func newRequest(a *admission.Attributes, t *target) (*admissionv1.AdmissionRequest, error) {
-	object, err := encode(a, t.kind, a.Object)
+func newRequest(a *admission.Attributes, t *matching.Target) (*admissionv1.AdmissionRequest, error) {
+	object, err := encode(a, t.Kind, a.Object)
 	if err != nil {
 		return nil, err
 	}
-	old, err := encode(a, t.kind, a.Old)
+	old, err := encode(a, t.Kind, a.Old)
 	if err != nil {
 		return nil, err
 	}
-	requestKind, requestResource := metav1.GroupVersionKind(a.Kind), metav1.GroupVersionResource(a.Resource)
-	return &admissionv1.AdmissionRequest{
-		UID:  types.UID(uuid.NewString()),
-		Kind: metav1.GroupVersionKind(t.kind), Resource: metav1.GroupVersionResource(t.resource), SubResource: a.Subresource,
-		RequestKind: &requestKind, RequestResource: &requestResource, RequestSubResource: a.Subresource,
-		Name: a.Name, Namespace: a.Namespace, Operation: a.Operation, UserInfo: a.User.Info(),
-		Object: runtime.RawExtension{Raw: object}, OldObject: runtime.RawExtension{Raw: old},
-		DryRun: &a.DryRun, Options: runtime.RawExtension{Object: a.Options},
-	}, nil
+	request := matching.Request(a, t)
+	request.UID = types.UID(uuid.NewString())
+	request.Object, request.OldObject = runtime.RawExtension{Raw: object}, runtime.RawExtension{Raw: old}
+	return request, nil
 }
 
 // readAnswer checks the answer to a request. v1beta1 promises less.

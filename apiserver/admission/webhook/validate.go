@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/admission/matching"
 	"github.com/skiff-sh/skiff/view"
 )
 
@@ -20,7 +21,7 @@ func (w *Webhooks) Validate(ctx context.Context, v *view.View, a *admission.Attr
 	if len(all) == 0 || !concerned(a) {
 		return nil
 	}
-	asked, err := chosen(v, a, all)
+	asked, err := chosen(ctx, v, a, all)
 	if err != nil || len(asked) == 0 {
 		return err
 	}
@@ -29,11 +30,14 @@ func (w *Webhooks) Validate(ctx context.Context, v *view.View, a *admission.Attr
 	}
 	var waiting sync.WaitGroup
 	for i := range asked {
-		waiting.Go(func() { asked[i].answer, asked[i].err = asked[i].hook.ask(ctx, a, asked[i].target, false) })
+		waiting.Go(func() { asked[i].ask(ctx, a) })
 	}
 	waiting.Wait()
 	var first error
 	for i := range asked {
+		if bug := asked[i].bug; bug != nil {
+			panic(bug)
+		}
 		if err := asked[i].verdict(a, i); err != nil && first == nil {
 			first = err
 		}
@@ -44,15 +48,23 @@ func (w *Webhooks) Validate(ctx context.Context, v *view.View, a *admission.Attr
 // question is one webhook that is asked.
 type question struct {
 	hook   *hook
-	target *target
+	target *matching.Target
 	answer *admissionv1.AdmissionResponse
 	err    error
+	bug    any // what asking panicked with
 }
 
-func chosen(v *view.View, a *admission.Attributes, all []*hook) ([]question, error) {
+// ask fills in the answer. A bug in it is kept: where it is, it would end the
+// server, and not only this request.
+func (q *question) ask(ctx context.Context, a *admission.Attributes) {
+	defer func() { q.bug = recover() }()
+	q.answer, q.err = q.hook.ask(ctx, a, q.target, false)
+}
+
+func chosen(ctx context.Context, v *view.View, a *admission.Attributes, all []*hook) ([]question, error) {
 	var asked []question
 	for _, h := range all {
-		t, err := h.match(v, a)
+		t, err := h.match(ctx, v, a)
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 
 	"github.com/skiff-sh/skiff/apiserver/admission"
+	"github.com/skiff-sh/skiff/apiserver/admission/matching"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -25,6 +26,8 @@ type Config struct {
 	Resolve func(namespace, name string, port int32) (string, error)
 	// Dial connects to webhooks; nil for the network as it is.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Allowed decides what a user may do, for conditions that ask.
+	Allowed matching.Allowed
 }
 
 // Webhooks calls the webhooks that the objects of a view describe.
@@ -40,7 +43,7 @@ func New(c Config) *Webhooks {
 	}
 }
 
-// Check says whether the hooks concern a request of theirs at all: not about
+// concerned says whether webhooks are asked about a request at all: not about
 // configurations of admission, which would lock out whoever mends them, and not
 // about reviews.
 func concerned(a *admission.Attributes) bool {
@@ -138,7 +141,7 @@ func (l *list) from(v *view.View, have *compiled) *compiled {
 			if clients[at] == nil {
 				clients[at] = &client{endpoint: at, config: l.config}
 			}
-			next.hooks = append(next.hooks, newHook(e, i, &webhooks[i], clients[at]))
+			next.hooks = append(next.hooks, newHook(e, i, &webhooks[i], clients[at], l.config.Allowed))
 		}
 	}
 	return next
