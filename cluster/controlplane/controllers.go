@@ -26,6 +26,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
+	"github.com/skiff-sh/skiff/controller/ipaddress"
 	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
@@ -37,14 +38,16 @@ import (
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
 	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/controller/tainteviction"
+	"github.com/skiff-sh/skiff/controller/token"
 	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
+	"github.com/skiff-sh/skiff/controller/volumeprotection"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 )
 
 // Controllers lists every controller. authority is the cluster's certificate
-// authority, which signs for it.
-func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time) []controller.Controller {
+// authority, which signs for it; sign signs tokens of service accounts.
+func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, started time.Time) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
@@ -52,6 +55,11 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		certificates.Controller(signingOf(authority)),
 		certificates.PodRequests(),
 		certificates.Publisher(authority.CertificatePEM()),
+		token.Accounts(sign, authority.CertificatePEM()),
+		token.Cleaner(),
+		token.Signer(),
+		volumeprotection.Claims(),
+		volumeprotection.Volumes(),
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
@@ -62,6 +70,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		endpointslicemirroring.Controller(),
+		ipaddress.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),

@@ -21,7 +21,7 @@ type Rates struct {
 	Cut float64
 }
 
-// Store is a store with faults.
+// Store is a store with faults. It is safe for use by many goroutines.
 type Store struct {
 	store.Store
 	// After, where not nil, is called after each write that happened.
