@@ -26,6 +26,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
+	"github.com/skiff-sh/skiff/controller/ipaddress"
 	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
@@ -72,6 +73,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		endpointslicemirroring.Controller(),
+		ipaddress.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
@@ -80,7 +82,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		job.Orphans(),
 		ttlafterfinished.Controller(),
 		cronjob.Controller(),
-		horizontalpodautoscaler.Controller(kinds),
+		horizontalpodautoscaler.Controller(kinds, horizontalpodautoscaler.NoMetrics{}),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
