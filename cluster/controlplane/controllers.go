@@ -79,7 +79,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		job.Orphans(),
 		ttlafterfinished.Controller(),
 		cronjob.Controller(),
-		horizontalpodautoscaler.Controller(kinds),
+		horizontalpodautoscaler.Controller(kinds, horizontalpodautoscaler.NoMetrics{}),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
