@@ -290,6 +290,30 @@ func TestZero(t *testing.T) {
 	}
 }
 
+// TestWoken leaves zero for a higher minimum, even without load.
+func TestWoken(t *testing.T) {
+	spec := func(least int) string {
+		return fmt.Sprintf(`  minReplicas: %d
+  maxReplicas: 10
+  metrics: [{type: External, external: {metric: {name: queue}, target: {type: Value, value: 1}}}]
+status:
+  conditions: [{type: ScaledToZero, status: "True"}]
+`, least)
+	}
+	town := newTown(t, 0, spec(0))
+	town.Settle()
+	town.want("able", town.says(autoscalingv2.AbleToScale), "True ReadyForNewScale: recommended size matches current size")
+	if got := town.replicas(); got != 0 {
+		t.Errorf("%d replicas without load, want 0", got)
+	}
+	town = newTown(t, 0, spec(2))
+	town.Settle()
+	town.want("zero", town.says(autoscalingv2.ScaledToZero), "False NotScaledToZero")
+	if got := town.replicas(); got != 2 {
+		t.Errorf("%d replicas, want 2", got)
+	}
+}
+
 // TestRefused tells of a target that cannot be scaled, and counts nothing as done.
 func TestRefused(t *testing.T) {
 	town := newTown(t, 3, "  minReplicas: 2\n  maxReplicas: 10\n"+byCPU)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 )
 
@@ -172,5 +173,32 @@ func TestScaledForgets(t *testing.T) {
 	}
 	if q := (past{}).scaled(3, 5, noon, nil); q.added != nil {
 		t.Errorf("remembered %v without behavior", q.added)
+	}
+}
+
+// TestDue waits for the period unless the user, or another autoscaler of the name,
+// has come.
+func TestDue(t *testing.T) {
+	hpa := func(uid string, generation int64) *autoscalingv2.HorizontalPodAutoscaler {
+		h := &autoscalingv2.HorizontalPodAutoscaler{}
+		h.UID, h.Generation = types.UID(uid), generation
+		return h
+	}
+	p := past{}.since(hpa("a", 1), noon).want(5, noon, 0)
+	for _, test := range []struct {
+		hpa  *autoscalingv2.HorizontalPodAutoscaler
+		want time.Time
+		kept int
+	}{
+		{hpa("a", 1), noon.Add(15 * time.Second), 1},
+		{hpa("a", 2), time.Time{}, 1},
+		{hpa("b", 1), time.Time{}, 0},
+	} {
+		if got := p.due(test.hpa); !got.Equal(test.want) {
+			t.Errorf("%s %d: due %v, want %v", test.hpa.UID, test.hpa.Generation, got, test.want)
+		}
+		if got := len(p.since(test.hpa, noon).wanted); got != test.kept {
+			t.Errorf("%s %d: %d remembered, want %d", test.hpa.UID, test.hpa.Generation, got, test.kept)
+		}
 	}
 }
