@@ -1,21 +1,16 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/client-go/rest"
 
-	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/scheduler/why"
-	"github.com/skiff-sh/skiff/view"
 )
 
 func whyCommand() *cobra.Command {
@@ -37,10 +32,7 @@ func whyCommand() *cobra.Command {
 			}
 			ctx, cancel := contextWithTimeout(cmd, timeout)
 			defer cancel()
-			if err := ownCluster(); err != nil {
-				return err
-			}
-			v, namespace, err := look(ctx, flags)
+			v, namespace, err := look(ctx, flags, why.Kinds())
 			if err != nil {
 				return err
 			}
@@ -53,8 +45,7 @@ func whyCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, or nothing for text")
 	cmd.Flags().StringVarP(flags.Namespace, "namespace", "n", "", "the pod's namespace (default that of the kubeconfig)")
-	cmd.Flags().StringVar(flags.KubeConfig, "kubeconfig", "", "file that says how to reach the cluster (default as kubectl)")
-	cmd.Flags().StringVar(flags.Context, "context", "", "the kubeconfig's context to use")
+	lookFlags(cmd, flags)
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "give up after this time")
 	return cmd
 }
@@ -69,38 +60,6 @@ func podName(arg string) (string, error) {
 		return name, nil
 	}
 	return "", fmt.Errorf("%q: only pods can be asked about, as pod/NAME", arg)
-}
-
-// look reads all that is needed to explain a pod, once.
-func look(ctx context.Context, flags *genericclioptions.ConfigFlags) (*view.View, string, error) {
-	namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return nil, "", fmt.Errorf("read kubeconfig: %w", err)
-	}
-	config, err := flags.ToRESTConfig()
-	if err != nil {
-		return nil, "", fmt.Errorf("read kubeconfig: %w", err)
-	}
-	http, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, "", fmt.Errorf("connect to %s: %w", config.Host, err)
-	}
-	server, _, err := rest.DefaultServerUrlFor(config)
-	if err != nil {
-		return nil, "", fmt.Errorf("server %q: %w", config.Host, err)
-	}
-	var watched []client.Watched
-	for _, kind := range why.Kinds() {
-		watched = append(watched, client.Watched{Kind: kind})
-	}
-	remote := client.NewRemote(client.RemoteConfig{Server: server.String(), HTTP: http, Watched: watched, Log: slog.New(slog.DiscardHandler)})
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	go remote.Run(ctx) //nolint:errcheck // ends with ctx
-	if err := remote.Synced(ctx); err != nil {
-		return nil, "", fmt.Errorf("read the cluster at %s: %w", config.Host, err)
-	}
-	return remote.Cache().View(), namespace, nil
 }
 
 func printAnswer(w io.Writer, a *why.Answer, output string) error {

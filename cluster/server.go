@@ -166,7 +166,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	stopHTTP := s.serveHTTP(token)
-	all := controlplane.Controllers(resource.All(), s.id.authority, time.Now())
+	all := controlplane.Controllers(resource.All(), s.id.authority, s.tokens().SignLegacy, time.Now())
 	if err := s.api.Bootstrap(ctx, controlplane.Initial(all, DNSAddress(s.config.ServiceCIDR))); err != nil {
 		return err
 	}
@@ -220,14 +220,19 @@ func (s *server) apiConfig(e *encryption) apiserver.Config {
 	}
 }
 
-func (s *server) apiDeps(st store.Store) apiserver.Deps {
+// tokens signs service accounts' tokens and knows them again.
+func (s *server) tokens() *authn.ServiceAccountTokens {
 	issuer := "https://kubernetes.default.svc." + s.config.Domain
+	return &authn.ServiceAccountTokens{
+		Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, Algorithm: jose.ES256, Now: time.Now,
+	}
+}
+
+func (s *server) apiDeps(st store.Store) apiserver.Deps {
 	pool := pki.Pool(s.id.authority)
 	return apiserver.Deps{
-		Store: st,
-		Tokens: &authn.ServiceAccountTokens{
-			Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, Algorithm: jose.ES256, Now: time.Now,
-		},
+		Store:         st,
+		Tokens:        s.tokens(),
 		ClientCAs:     func() *x509.CertPool { return pool },
 		NodeTransport: &http.Transport{TLSClientConfig: s.id.clientTLS(s.id.toNodes)},
 		Now:           time.Now,

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -52,11 +53,30 @@ func (r *runner) reconcile(ctx context.Context, w *worker, key view.Key, rnd *ra
 		}
 	}()
 	begin := r.deps.Clock.Now()
-	plan := w.Reconcile(r.cache.View(), key, begin, rnd)
+	plan := w.decide(r.cache.View(), key, begin, rnd)
 	d := doing{ctx: ctx, worker: w, cause: "reconcile " + w.Name + " " + key.String()}
 	o.err = d.plan(plan)
+	w.keep(key, d.keep)
 	o.revision, o.again, o.took = d.revision, plan.Again, r.deps.Clock.Since(begin)
 	return o
+}
+
+func (w *worker) decide(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) Plan {
+	if w.Recall == nil {
+		return w.Reconcile(v, key, now, rnd)
+	}
+	kept, _ := w.kept.Load(key)
+	return w.Recall(v, key, now, rnd, kept)
+}
+
+// keep takes what a plan keeps for the next call; nothing is forgotten at once, so
+// that keys that are gone cost nothing.
+func (w *worker) keep(key view.Key, value any) {
+	if value == nil {
+		w.kept.Delete(key)
+		return
+	}
+	w.kept.Store(key, value)
 }
 
 // doing is a plan being carried out.
@@ -64,6 +84,7 @@ type doing struct {
 	ctx    context.Context
 	worker *worker
 	cause  string // of operations that do not say theirs
+	keep   any    // for the next call
 
 	mu       sync.Mutex
 	revision int64 // highest of the results
@@ -71,6 +92,7 @@ type doing struct {
 }
 
 func (d *doing) plan(p Plan) error {
+	d.keep = p.Keep
 	done := make([]bool, len(p.Do))
 	failed, err := d.ops(p.Do, done)
 	for _, note := range p.Events {

@@ -40,6 +40,11 @@ type Controller struct {
 	// is pure: the same arguments give the same plan. It is not called for a key
 	// again until the view has reached the last write made for that key.
 	Reconcile func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) Plan
+	// Recall is given in place of Reconcile by a controller that decides by its
+	// own past too. kept is what the last plan for the key kept, nil at first. It is
+	// lost at the end of the process, so it may make a decision better but never be
+	// needed for it.
+	Recall func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand, kept any) Plan
 }
 
 // Input is a kind that a controller reads.
@@ -79,6 +84,10 @@ type Plan struct {
 	// Again asks for another call after this time; 0 is only when something
 	// changes.
 	Again time.Duration
+	// Keep is handed to the next call of Recall for the key, and then no longer
+	// changed by anyone. A plan from Failed keeps in place of the plan that met the
+	// error.
+	Keep any
 	// Err is a problem with the input: logged, and tried again with growing delay.
 	Err error
 }

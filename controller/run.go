@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -79,8 +80,9 @@ type worker struct {
 	allowed  map[allowance]bool
 	client   client.Client
 	record   func(event.Note)
-	wait     func() // until what was recorded is written
-	parallel int    // operations of one plan at once
+	wait     func()   // until what was recorded is written
+	kept     sync.Map // from view.Key to what its last plan kept
+	parallel int      // operations of one plan at once
 }
 
 // runner belongs to the goroutine in run, but for what outcome carries.
@@ -122,8 +124,8 @@ func newRunner(c client.Client, controllers []Controller, deps Deps) (*runner, e
 	}
 	names := map[string]bool{}
 	for _, ctl := range controllers {
-		if ctl.Name == "" || ctl.Reconcile == nil || names[ctl.Name] {
-			return nil, fmt.Errorf("controller %q: wants a name of its own and a Reconcile function", ctl.Name)
+		if ctl.Name == "" || (ctl.Reconcile == nil) == (ctl.Recall == nil) || names[ctl.Name] {
+			return nil, fmt.Errorf("controller %q: wants a name of its own and either Reconcile or Recall", ctl.Name)
 		}
 		names[ctl.Name] = true
 		r.add(ctl, c)

@@ -249,3 +249,49 @@ func TestRunSurvivesAPanic(t *testing.T) {
 		stop()
 	})
 }
+
+// counting keeps how often it was called; failures start over at 100.
+func counting(seen *[]any) controller.Controller {
+	ctl := copier(new(atomic.Int64))
+	ctl.Reconcile = nil
+	ctl.Recall = func(v *view.View, key view.Key, _ time.Time, _ *rand.Rand, kept any) controller.Plan {
+		*seen = append(*seen, kept)
+		cm, ok := view.Get(v, resource.ConfigMaps, key.Namespace, key.Name)
+		if !ok {
+			return controller.Plan{}
+		}
+		n, _ := kept.(int)
+		plan := controller.Plan{Keep: n + 1}
+		if cm.Data["fail"] != "" {
+			plan.Do = []client.Op{client.Create(resource.Pods, &corev1.Pod{})} // not declared
+			plan.Failed = func(client.Op, error) controller.Plan { return controller.Plan{Keep: 100} }
+		}
+		return plan
+	}
+	return ctl
+}
+
+func TestRunKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen []any
+		c := clienttest.New()
+		stop := start(t, c, controller.Deps{}, counting(&seen))
+		put := func(data map[string]string) {
+			cm := configMap("a")
+			cm.Data = data
+			c.Put(resource.ConfigMaps.Info, cm)
+			synctest.Wait()
+		}
+		put(nil)
+		put(map[string]string{"a": "b"})
+		put(map[string]string{"fail": "yes"})
+		put(nil)
+		c.Remove(resource.ConfigMaps.Info, view.Key{Namespace: "default", Name: "a"})
+		synctest.Wait()
+		put(nil)
+		stop()
+		if got, want := fmt.Sprint(seen), "[<nil> 1 2 100 101 <nil>]"; got != want {
+			t.Errorf("called with %s, want %s", got, want)
+		}
+	})
+}

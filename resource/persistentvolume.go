@@ -28,7 +28,19 @@ var PersistentVolumes = Define(Kind[*corev1.PersistentVolume]{
 	Status:  func(to, from *corev1.PersistentVolume) { to.Status = from.Status },
 	Columns: persistentVolumeColumns,
 	Fields:  map[string]func(*corev1.PersistentVolume) string{"name": func(v *corev1.PersistentVolume) string { return v.Name }},
+	Indexes: map[string]func(*corev1.PersistentVolume) []string{VolumeClaimIndex: volumeClaim},
 })
+
+// VolumeClaimIndex is the index of volumes by the claim, NAMESPACE/NAME, that
+// they are for.
+const VolumeClaimIndex = "spec.claimRef"
+
+func volumeClaim(v *corev1.PersistentVolume) []string {
+	if v.Spec.ClaimRef == nil {
+		return nil
+	}
+	return []string{v.Spec.ClaimRef.Namespace + "/" + v.Spec.ClaimRef.Name}
+}
 
 func defaultPersistentVolume(v *corev1.PersistentVolume) {
 	setIfEmpty(&v.Status.Phase, corev1.VolumePending)

@@ -27,7 +27,14 @@ var PersistentVolumeClaims = Define(Kind[*corev1.PersistentVolumeClaim]{
 	Fields: map[string]func(*corev1.PersistentVolumeClaim) string{
 		"name": func(c *corev1.PersistentVolumeClaim) string { return c.Name },
 	},
+	Indexes: map[string]func(*corev1.PersistentVolumeClaim) []string{
+		ClaimVolumeIndex: func(c *corev1.PersistentVolumeClaim) []string { return []string{c.Spec.VolumeName} },
+	},
 })
+
+// ClaimVolumeIndex is the index of claims by the volume that they name; those
+// that name none are under "".
+const ClaimVolumeIndex = "spec.volumeName"
 
 func defaultClaim(c *corev1.PersistentVolumeClaim) {
 	setIfEmpty(&c.Status.Phase, corev1.ClaimPending)

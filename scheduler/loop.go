@@ -121,9 +121,6 @@ func (l *loop) observe(old, pod *corev1.Pod, nodes touched, now time.Time) {
 		p := snapshot.NewPod(pod)
 		l.queue.Put(p, changed, now)
 		l.promised(old, p)
-		if len(pod.Spec.SchedulingGates) > 0 {
-			l.condition(pod, corev1.PodReasonSchedulingGated, "Scheduling is blocked due to non-empty scheduling gates", now)
-		}
 	}
 }
 

@@ -26,9 +26,11 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
+	"github.com/skiff-sh/skiff/controller/ipaddress"
 	"github.com/skiff-sh/skiff/controller/job"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
+	"github.com/skiff-sh/skiff/controller/persistentvolume"
 	"github.com/skiff-sh/skiff/controller/podgc"
 	"github.com/skiff-sh/skiff/controller/replicaset"
 	"github.com/skiff-sh/skiff/controller/replication"
@@ -37,14 +39,16 @@ import (
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
 	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/controller/tainteviction"
+	"github.com/skiff-sh/skiff/controller/token"
 	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
+	"github.com/skiff-sh/skiff/controller/volumeprotection"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 )
 
 // Controllers lists every controller. authority is the cluster's certificate
-// authority, which signs for it.
-func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time) []controller.Controller {
+// authority, which signs for it; sign signs tokens of service accounts.
+func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, started time.Time) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
@@ -52,6 +56,13 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		certificates.Controller(signingOf(authority)),
 		certificates.PodRequests(),
 		certificates.Publisher(authority.CertificatePEM()),
+		token.Accounts(sign, authority.CertificatePEM()),
+		token.Cleaner(),
+		token.Signer(),
+		persistentvolume.Claims(),
+		persistentvolume.Volumes(),
+		volumeprotection.Claims(),
+		volumeprotection.Volumes(),
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
@@ -62,6 +73,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		endpointslice.Controller(),
 		endpoints.Controller(),
 		endpointslicemirroring.Controller(),
+		ipaddress.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
@@ -70,7 +82,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, started time.Time)
 		job.Orphans(),
 		ttlafterfinished.Controller(),
 		cronjob.Controller(),
-		horizontalpodautoscaler.Controller(kinds),
+		horizontalpodautoscaler.Controller(kinds, horizontalpodautoscaler.NoMetrics{}),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),
@@ -87,6 +99,8 @@ func controllerAccount(name string) string {
 	switch name {
 	case "podcertificaterequestcleaner", "kube-apiserver-serving-clustertrustbundle-publisher":
 		return name
+	case persistentvolume.ClaimsName, persistentvolume.VolumesName:
+		return persistentvolume.Account
 	}
 	return name + "-controller"
 }

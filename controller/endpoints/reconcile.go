@@ -59,12 +59,13 @@ func reconcile(v *view.View, key view.Key, _ time.Time, _ *rand.Rand) controller
 	if !endpoint.Wanted(svc) || svc.DeletionTimestamp != nil {
 		return controller.Plan{}
 	}
-	next := desired(v, svc)
+	next, since := desired(v, svc)
 	if !exists {
+		stamp(&next.ObjectMeta, svc.CreationTimestamp.Time)
 		return controller.Plan{Do: []client.Op{client.Create(resource.Endpoints, next)}}
 	}
 	annotations := maps.Clone(stored.Annotations)
-	delete(annotations, corev1.EndpointsOverCapacity)
+	delete(annotations, corev1.EndpointsOverCapacity) // comes back below, if it still is so
 	for k, value := range next.Annotations {
 		if annotations == nil {
 			annotations = map[string]string{}
@@ -75,9 +76,47 @@ func reconcile(v *view.View, key view.Key, _ time.Time, _ *rand.Rand) controller
 		maps.Equal(stored.Annotations, annotations) {
 		return controller.Plan{}
 	}
+	trigger := first(stored.Subsets, next.Subsets, since)
 	next.ObjectMeta = *stored.ObjectMeta.DeepCopy()
 	next.Labels, next.Annotations = labelsOf(svc), annotations
+	stamp(&next.ObjectMeta, trigger)
 	return controller.Plan{Do: []client.Op{client.Update(resource.Endpoints, next)}}
+}
+
+// stamp says on an object that is written when its cause happened, so that
+// proxies can tell how long it took to reach them; zero where no pod caused it.
+func stamp(meta *metav1.ObjectMeta, at time.Time) {
+	delete(meta.Annotations, corev1.EndpointsLastChangeTriggerTime)
+	if !at.IsZero() {
+		metav1.SetMetaDataAnnotation(meta, corev1.EndpointsLastChangeTriggerTime, at.UTC().Format(time.RFC3339Nano))
+	}
+}
+
+// first returns when the first of the pods became what it is that are new, or
+// ready, or not ready any more, in a Service's subsets.
+func first(old, next []corev1.EndpointSubset, since map[string]time.Time) (at time.Time) {
+	was, is := readiness(old), readiness(next)
+	for ip, ready := range is {
+		before, there := was[ip]
+		if t := since[ip]; (!there || before != ready) && !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	return at
+}
+
+// readiness tells of each address whether it is ready.
+func readiness(subsets []corev1.EndpointSubset) map[string]bool {
+	ready := map[string]bool{}
+	for _, s := range subsets {
+		for _, a := range s.Addresses {
+			ready[a.IP] = true
+		}
+		for _, a := range s.NotReadyAddresses {
+			ready[a.IP] = false
+		}
+	}
+	return ready
 }
 
 func labelsOf(svc *corev1.Service) map[string]string {
@@ -93,8 +132,10 @@ func labelsOf(svc *corev1.Service) map[string]string {
 	return labels
 }
 
-// desired returns the Endpoints that there shall be.
-func desired(v *view.View, svc *corev1.Service) *corev1.Endpoints {
+// desired returns the Endpoints that there shall be, and since when the pods at
+// its addresses are as they are.
+func desired(v *view.View, svc *corev1.Service) (*corev1.Endpoints, map[string]time.Time) {
+	since := map[string]time.Time{}
 	next := &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Name: svc.Name, Namespace: svc.Namespace, Labels: labelsOf(svc)}}
 	v6 := len(svc.Spec.IPFamilies) > 0 && svc.Spec.IPFamilies[0] == corev1.IPv6Protocol
 	var keys []string // ports of the subsets, in order of first pod
@@ -112,6 +153,9 @@ func desired(v *view.View, svc *corev1.Service) *corev1.Endpoints {
 		if total++; total > most {
 			cut = true
 			continue
+		}
+		if c := resource.PodCondition(p, corev1.PodReady); c != nil {
+			since[address.IP] = c.LastTransitionTime.Time
 		}
 		key := keyOf(ports)
 		if subsets[key] == nil {
@@ -133,7 +177,7 @@ func desired(v *view.View, svc *corev1.Service) *corev1.Endpoints {
 	if cut {
 		next.Annotations = map[string]string{corev1.EndpointsOverCapacity: "truncated"}
 	}
-	return next
+	return next, since
 }
 
 func addressOf(svc *corev1.Service, p *corev1.Pod, v6 bool) (corev1.EndpointAddress, bool) {

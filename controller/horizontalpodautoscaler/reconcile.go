@@ -1,11 +1,10 @@
 // Package horizontalpodautoscaler keeps what HorizontalPodAutoscalers point at
-// within their bounds, and tells when the load cannot be known.
-//
-// It follows the bounds and not the load: there is no metrics API in a cluster
-// without aggregation, and each metric is answered as upstream answers it there.
+// within their bounds and at the size that their load asks for (KEP-853, KEP-2021,
+// KEP-4951). What is known of the load is handed in as Metrics.
 package horizontalpodautoscaler
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -26,7 +25,7 @@ import (
 const period = 15 * time.Second
 
 // Controller returns the controller. It scales those of kinds that have a scale.
-func Controller(kinds []*resource.Info) controller.Controller {
+func Controller(kinds []*resource.Info, metrics Metrics) controller.Controller {
 	c := controller.Controller{
 		Name:   "horizontal-pod-autoscaler",
 		For:    resource.HorizontalPodAutoscalers.Info,
@@ -39,14 +38,22 @@ func Controller(kinds []*resource.Info) controller.Controller {
 			c.Writes = append(c.Writes, controller.Output{Kind: info, Subresource: "scale", Verbs: []resource.Verb{resource.Patch}})
 		}
 	}
-	c.Reconcile = func(v *view.View, key view.Key, now time.Time, _ *rand.Rand) controller.Plan {
+	c.Recall = func(v *view.View, key view.Key, now time.Time, _ *rand.Rand, kept any) controller.Plan {
 		hpa, ok := view.Get(v, resource.HorizontalPodAutoscalers, key.Namespace, key.Name)
 		if !ok {
 			return controller.Plan{}
 		}
-		s := &sync{v: v, kinds: kinds, hpa: hpa, now: now, status: *hpa.Status.DeepCopy()}
+		before, _ := kept.(past)
+		if wait := before.due(hpa).Sub(now); wait > 0 {
+			return controller.Plan{Keep: before, Again: wait}
+		}
+		s := &sync{
+			v: v, kinds: kinds, metrics: metrics, hpa: hpa, now: now,
+			past: before.since(hpa, now), status: *hpa.Status.DeepCopy(),
+		}
 		s.reconcile()
 		s.plan.Again = period
+		s.plan.Keep = s.past
 		s.plan.Failed = s.failed
 		return s.plan
 	}
@@ -55,12 +62,23 @@ func Controller(kinds []*resource.Info) controller.Controller {
 
 // sync is one look at an autoscaler.
 type sync struct {
-	v      *view.View
-	kinds  []*resource.Info
-	hpa    *autoscalingv2.HorizontalPodAutoscaler
-	now    time.Time
-	status autoscalingv2.HorizontalPodAutoscalerStatus // to be
-	plan   controller.Plan
+	v       *view.View
+	kinds   []*resource.Info
+	metrics Metrics
+	hpa     *autoscalingv2.HorizontalPodAutoscaler
+	now     time.Time
+	past    past
+	status  autoscalingv2.HorizontalPodAutoscalerStatus // to be
+	unable  *unscaled
+	plan    controller.Plan
+}
+
+// unscaled is what holds where the target cannot be scaled after all.
+type unscaled struct {
+	size   int32
+	why    string
+	status autoscalingv2.HorizontalPodAutoscalerStatus
+	past   past
 }
 
 func (s *sync) reconcile() {
@@ -75,6 +93,9 @@ func (s *sync) reconcile() {
 	s.status.CurrentReplicas = scale.replicas
 	s.status.ObservedGeneration = &s.hpa.Generation
 	s.status.CurrentMetrics = nil
+	if len(s.past.wanted) == 0 {
+		s.past = s.past.want(scale.replicas, s.now, 0)
+	}
 	least := int32(1)
 	if s.hpa.Spec.MinReplicas != nil {
 		least = *s.hpa.Spec.MinReplicas
@@ -84,13 +105,55 @@ func (s *sync) reconcile() {
 		s.set(autoscalingv2.ScalingActive, false, "ScalingDisabled", "scaling is disabled since the replica count of the target is zero")
 		s.status.DesiredReplicas = 0
 	case scale.replicas > s.hpa.Spec.MaxReplicas:
-		s.rescale(scale, s.hpa.Spec.MaxReplicas, "Current number of replicas above Spec.MaxReplicas")
+		s.rescale(scale, s.hpa.Spec.MaxReplicas, least, "Current number of replicas above Spec.MaxReplicas")
 	case scale.replicas != 0 && scale.replicas < least:
-		s.rescale(scale, least, "Current number of replicas below Spec.MinReplicas")
+		s.rescale(scale, least, least, "Current number of replicas below Spec.MinReplicas")
 	default:
-		s.measure(scale)
+		s.follow(scale, least)
 	}
 	s.write()
+}
+
+// follow brings the target to the size that its load asks for, as far as bounds,
+// rate and what was asked for lately allow.
+func (s *sync) follow(scale target, least int32) {
+	p, ok := s.measure(scale)
+	if !ok {
+		return
+	}
+	wanted, why := max(p.n, 0), ""
+	switch {
+	case wanted > scale.replicas:
+		why = p.metric + " above target"
+	case wanted < scale.replicas:
+		why = "All metrics below target"
+	}
+	n := s.limit(wish{
+		size: scale.replicas, wanted: wanted, least: least, most: s.hpa.Spec.MaxReplicas,
+		behavior: s.hpa.Spec.Behavior, now: s.now,
+	})
+	if scale.replicas == 0 && s.wakes(least) && n < least {
+		n = least
+		why = cmp.Or(why, "Current number of replicas below Spec.MinReplicas")
+	}
+	if n == scale.replicas {
+		s.status.DesiredReplicas = n
+		return
+	}
+	s.rescale(scale, n, least, why)
+}
+
+// limit returns the size for a wish, tells of what held it back, and remembers it.
+func (s *sync) limit(w wish) int32 {
+	stable := w.stable(s.past)
+	if stable.reason == "" {
+		stable.reason, stable.message = "ReadyForNewScale", "recommended size matches current size"
+	}
+	s.set(autoscalingv2.AbleToScale, true, stable.reason, stable.message)
+	v := w.allowed(stable.n, s.past)
+	s.set(autoscalingv2.ScalingLimited, v.n != stable.n, v.reason, v.message)
+	s.past = s.past.want(w.wanted, s.now, max(windows(w.behavior)))
+	return v.n
 }
 
 // wakes says that a target without pods may get some: it was this autoscaler that
@@ -112,27 +175,34 @@ func byLoadElsewhere(metrics []autoscalingv2.MetricSpec) bool {
 	return false
 }
 
-func (s *sync) rescale(scale target, n int32, why string) {
+func (s *sync) rescale(scale target, n, least int32, why string) {
+	s.unable = &unscaled{size: n, why: why, status: *s.status.DeepCopy(), past: s.past}
 	patch := map[string]any{"spec": map[string]any{"replicas": n}}
 	op := client.MergePatch(resource.HorizontalPodAutoscalers, s.hpa.Namespace, s.hpa.Spec.ScaleTargetRef.Name, "scale", patch)
 	op.Kind = scale.kind
 	s.plan.Do = append(s.plan.Do, op)
 	s.note(false, "SuccessfulRescale", fmt.Sprintf("New size: %d; reason: %s", n, why), len(s.plan.Do))
 	s.set(autoscalingv2.AbleToScale, true, "SucceededRescale", fmt.Sprintf("the HPA controller was able to update the target scale to %d", n))
-	s.set(autoscalingv2.ScaledToZero, false, "NotScaledToZero", "the HPA controller did not scale the workload to zero")
+	if scale.replicas > 0 && n == 0 && least == 0 && byLoadElsewhere(s.hpa.Spec.Metrics) {
+		s.set(autoscalingv2.ScaledToZero, true, "ScaledToZero", "the HPA controller scaled the workload to zero")
+	} else {
+		s.set(autoscalingv2.ScaledToZero, false, "NotScaledToZero", "the HPA controller did not scale the workload to zero")
+	}
 	s.status.DesiredReplicas = n
 	s.status.LastScaleTime = &metav1.Time{Time: s.now}
+	s.past = s.past.scaled(scale.replicas, n, s.now, s.hpa.Spec.Behavior)
 }
 
 // failed tells of a target that cannot be scaled.
 func (s *sync) failed(op client.Op, err error) controller.Plan {
-	f := &sync{hpa: s.hpa, now: s.now, status: *s.hpa.Status.DeepCopy()}
-	f.plan.Err = fmt.Errorf("%s: %w", op, err)
+	f := &sync{hpa: s.hpa, now: s.now, past: s.past}
 	if op.Subresource == "scale" {
-		f.warn("FailedRescale", fmt.Sprintf("New size: %d; error: %v", s.status.DesiredReplicas, err))
+		f.status, f.past = s.unable.status, s.unable.past
+		f.warn("FailedRescale", fmt.Sprintf("New size: %d; reason: %s; error: %v", s.unable.size, s.unable.why, err))
 		f.set(autoscalingv2.AbleToScale, false, "FailedUpdateScale", fmt.Sprintf("the HPA controller was unable to update the target scale: %v", err))
 		f.write()
 	}
+	f.plan.Err, f.plan.Keep = fmt.Errorf("%s: %w", op, err), f.past
 	return f.plan
 }
 

@@ -11,6 +11,6 @@ import (
 
 func TestScripts(t *testing.T) {
 	controllertest.Script(t, "testdata/*.txt", func() []controller.Controller {
-		return []controller.Controller{horizontalpodautoscaler.Controller(resource.All())}
+		return []controller.Controller{horizontalpodautoscaler.Controller(resource.All(), horizontalpodautoscaler.NoMetrics{})}
 	})
 }

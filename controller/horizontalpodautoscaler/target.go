@@ -19,6 +19,7 @@ import (
 type target struct {
 	kind     *resource.Info
 	replicas int32 // asked for
+	there    int32
 	selector string
 }
 
@@ -39,22 +40,22 @@ func targetOf(v *view.View, kinds []*resource.Info, hpa *autoscalingv2.Horizonta
 		if e == nil {
 			return target{}, apierrors.NewNotFound(info.GR(), ref.Name)
 		}
-		return target{info, info.Scale.Spec(e.Object), info.Scale.Selector(e.Object)}, nil
+		return target{info, info.Scale.Spec(e.Object), info.Scale.Status(e.Object), info.Scale.Selector(e.Object)}, nil
 	}
 	return target{}, &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: gv.Group, Kind: ref.Kind}}
 }
 
-// selectable says why the pods of the target cannot be told: then the load of none
-// is looked at.
-func (s *sync) selectable(t target) error {
+// selectable returns the pods of the target, or says why they cannot be told: then
+// the load of none is looked at.
+func (s *sync) selectable(t target) ([]*corev1.Pod, labels.Selector, error) {
 	if t.selector == "" {
 		s.set(autoscalingv2.ScalingActive, false, "InvalidSelector", "the HPA target's scale is missing a selector")
 		s.warn("SelectorRequired", "selector is required")
-		return errors.New("selector is required")
+		return nil, nil, errors.New("selector is required")
 	}
 	selector, err := labels.Parse(t.selector)
 	if err != nil {
-		return s.badSelector("InvalidSelector", fmt.Errorf("couldn't convert selector into a corresponding internal selector object: %w", err))
+		return nil, nil, s.badSelector("InvalidSelector", fmt.Errorf("couldn't convert selector into a corresponding internal selector object: %w", err))
 	}
 	var pods []*corev1.Pod
 	for p := range view.List(s.v, resource.Pods, s.hpa.Namespace) {
@@ -64,11 +65,11 @@ func (s *sync) selectable(t target) error {
 	}
 	for other := range view.List(s.v, resource.HorizontalPodAutoscalers, s.hpa.Namespace) {
 		if other.Name != s.hpa.Name && s.selects(other, pods) {
-			return s.badSelector("AmbiguousSelector", fmt.Errorf("pods by selector %v are controlled by more than one HPA (e.g. [{%s %s} {%s %s}])",
+			return nil, nil, s.badSelector("AmbiguousSelector", fmt.Errorf("pods by selector %v are controlled by more than one HPA (e.g. [{%s %s} {%s %s}])",
 				t.selector, s.hpa.Name, s.hpa.Namespace, other.Name, other.Namespace))
 		}
 	}
-	return nil
+	return pods, selector, nil
 }
 
 func (s *sync) badSelector(reason string, err error) error {

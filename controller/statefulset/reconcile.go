@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -113,7 +114,7 @@ func (s *set) trouble(op client.Op, err error) controller.Plan {
 	next.plan.Err = fmt.Errorf("%s: %w", op, err)
 	verb := map[resource.Verb]string{resource.Create: "Create", resource.Update: "Update", resource.Delete: "Delete"}[op.Verb]
 	switch {
-	case verb == "":
+	case verb == "", apierrors.IsConflict(err): // a conflict is no trouble: the next call sees what is new
 	case op.Kind == resource.Pods.Info:
 		next.podTrouble(verb, op.Name, err)
 	case op.Kind == resource.PersistentVolumeClaims.Info && op.Verb == resource.Create:

@@ -37,7 +37,7 @@ func layers() []rule {
 	return []rule{
 		{
 			In:     []string{"..."},
-			Except: []string{"store/...", "apiserver/...", "cluster/...", "sim/...", "skifftest/...", "test/...", "bench/..."},
+			Except: []string{"store/...", "apiserver/...", "cluster/...", "sim/...", "skifftest/...", "preview/...", "test/...", "bench/..."},
 			Never:  []string{"store/..."},
 			Why:    "only the API server opens the store",
 			Do:     "read and write objects through client",

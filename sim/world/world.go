@@ -78,21 +78,22 @@ func New(config Config) (*World, error) {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
 	const issuer = "https://kubernetes.default.svc.cluster.local"
+	tokens := &authn.ServiceAccountTokens{
+		Issuer: issuer, Audiences: []string{issuer}, Key: k.tokens, Algorithm: jose.ES256, Now: config.Now,
+	}
 	api, err := apiserver.New(apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{serviceCIDR}, NodePorts: [2]int32{30000, 32767},
 		AdvertiseAddress: netip.MustParseAddr("192.0.2.1"), AdvertisePort: 6443,
 	}, apiserver.Deps{
 		Store: config.Store, TokenCheckers: config.Tokens, Seed: config.Seed,
-		Tokens: &authn.ServiceAccountTokens{
-			Issuer: issuer, Audiences: []string{issuer}, Key: k.tokens, Algorithm: jose.ES256, Now: config.Now,
-		},
+		Tokens:        tokens,
 		ClientCAs:     func() *x509.CertPool { return k.pool },
 		NodeTransport: &http.Transport{}, Now: config.Now, Log: config.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &World{api, controlplane.Controllers(resource.All(), k.authority, config.Now())}, nil
+	return &World{api, controlplane.Controllers(resource.All(), k.authority, tokens.SignLegacy, config.Now())}, nil
 }
 
 // Boot writes what every cluster has. The server must be fed meanwhile.
