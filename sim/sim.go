@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	clocktesting "k8s.io/utils/clock/testing"
@@ -35,16 +36,17 @@ const steps = 400
 
 // Sim is one simulation. Use Run.
 type Sim struct {
-	ctx    context.Context
-	rnd    *rand.Rand
-	clock  *clocktesting.FakeClock
-	mem    *mem.Store
-	faults *fault.Store
-	world  *world.World
-	fed    store.Revision
-	lag    *lag
-	mutate func([]controller.Controller) []controller.Controller
-	change func(by string, op client.Op) client.Op
+	ctx     context.Context
+	rnd     *rand.Rand
+	clock   *clocktesting.FakeClock
+	mem     *mem.Store
+	faults  *fault.Store
+	world   *world.World
+	feeding sync.Mutex // guards fed
+	fed     store.Revision
+	lag     *lag
+	mutate  func([]controller.Controller) []controller.Controller
+	change  func(by string, op client.Op) client.Op
 
 	controllers *controller.Stepper
 	kubelets    *controller.Stepper
@@ -140,8 +142,11 @@ func (s *Sim) begin(seed uint64) error {
 	return nil
 }
 
-// feed brings the server's view up to the store.
+// feed brings the server's view up to the store. While the cluster boots several
+// writes are under way at once; afterwards there is one at a time.
 func (s *Sim) feed() {
+	s.feeding.Lock()
+	defer s.feeding.Unlock()
 	revision, err := s.mem.Revision(s.ctx)
 	if err != nil || revision <= s.fed {
 		return
