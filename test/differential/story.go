@@ -107,7 +107,8 @@ type chapter struct {
 }
 
 // tell plays stories, so many at a time, and returns how their chapters went.
-func (p *pair) tell(ctx context.Context, stories []story, workers int) ([]chapter, error) {
+// Stories that are told again need another mark, as their namespaces remain.
+func (p *pair) tell(ctx context.Context, stories []story, workers int, mark string) ([]chapter, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sides, err := p.sides(ctx)
@@ -121,7 +122,7 @@ func (p *pair) tell(ctx context.Context, stories []story, workers int) ([]chapte
 	for range workers {
 		wg.Go(func() {
 			for s := range queue {
-				got := tellOne(ctx, sides, s)
+				got := tellOne(ctx, sides, s, mark)
 				mu.Lock()
 				all = append(all, got...)
 				mu.Unlock()
@@ -139,8 +140,8 @@ func (p *pair) tell(ctx context.Context, stories []story, workers int) ([]chapte
 	return all, ctx.Err()
 }
 
-func tellOne(ctx context.Context, sides [2]*side, s story) []chapter {
-	namespace := strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(s.name))
+func tellOne(ctx context.Context, sides [2]*side, s story, mark string) []chapter {
+	namespace := strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(s.name)) + mark
 	var players [2]*player
 	for i, side := range sides {
 		players[i] = newPlayer(ctx, side.server, namespace)
@@ -253,7 +254,7 @@ func (p *pair) runStories(ctx context.Context, o *options) error {
 		return err
 	}
 	stories = slices.DeleteFunc(stories, func(s story) bool { return o.scene != nil && !o.scene.MatchString(s.name) })
-	all, err := p.tell(ctx, stories, o.workers)
+	all, err := p.tell(ctx, stories, o.workers, "")
 	if err != nil {
 		return err
 	}
