@@ -74,7 +74,8 @@ func (u user) startShell(t *testing.T) {
 }
 
 func run(t *testing.T, k user) {
-	out := k.run(t, "run", "once", "--image=localhost/busybox:1", "--restart=Never", "--attach", "--rm", "--quiet", "--", "sh", "-c", "echo ahoy")
+	// What is printed before kubectl has attached is for the log alone.
+	out := k.run(t, "run", "once", "--image=localhost/busybox:1", "--restart=Never", "--attach", "--rm", "--quiet", "--", "sh", "-c", "for i in 1 2 3 4 5; do echo ahoy; sleep 0.5; done")
 	has(t, out, "ahoy")
 	k.fails(t, "not found", "get", "pod", "once")
 	k.run(t, "run", "code", "--image=localhost/busybox:1", "--restart=Never", "--", "sh", "-c", "exit 3")
