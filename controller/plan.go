@@ -5,6 +5,7 @@
 package controller
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -46,6 +47,9 @@ type Controller struct {
 	// needed for it.
 	Recall func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand, kept any) Plan
 }
+
+// Source is the component that the controller's events name.
+func (c Controller) Source() string { return cmp.Or(c.EventSource, c.Name+"-controller") }
 
 // Input is a kind that a controller reads.
 type Input struct {

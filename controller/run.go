@@ -39,7 +39,7 @@ type Deps struct {
 	// Observe, where not nil, is told of each call: how long it and its plan took.
 	Observe func(controller string, took time.Duration, err error)
 	// Notes, where not nil, gets the events in place of the cluster.
-	Notes func(controller string, n event.Note)
+	Notes func(by Controller, n event.Note)
 }
 
 // Run reconciles until ctx ends; it returns the cause. One goroutine reads the
@@ -139,9 +139,9 @@ func (r *runner) add(ctl Controller, c client.Client) {
 		w.client = r.deps.As(ctl.Name)
 	}
 	if notes := r.deps.Notes; notes != nil {
-		w.record, w.wait = func(n event.Note) { notes(ctl.Name, n) }, func() {}
+		w.record, w.wait = func(n event.Note) { notes(ctl, n) }, func() {}
 	} else {
-		recorder := event.NewRecorder(w.client, cmp.Or(ctl.EventSource, ctl.Name+"-controller"), r.deps.Host, r.deps.Log, r.deps.Clock)
+		recorder := event.NewRecorder(w.client, ctl.Source(), r.deps.Host, r.deps.Log, r.deps.Clock)
 		w.record, w.wait = recorder.Record, recorder.Wait
 	}
 	r.workers = append(r.workers, w)

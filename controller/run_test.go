@@ -211,7 +211,7 @@ func TestRunManyCreates(t *testing.T) {
 			}
 			c.Put(resource.ConfigMaps.Info, configMap("a"))
 			begin := time.Now()
-			stop := start(t, c, controller.Deps{Notes: func(string, event.Note) { told.Add(1) }}, ctl)
+			stop := start(t, c, controller.Deps{Notes: func(controller.Controller, event.Note) { told.Add(1) }}, ctl)
 			synctest.Wait()
 			for made.Load() < limit {
 				time.Sleep(latency)

@@ -2,6 +2,7 @@ package preview
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"net/http"
@@ -12,12 +13,8 @@ import (
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
-	"github.com/skiff-sh/skiff/cluster/controlplane"
-	"github.com/skiff-sh/skiff/controller"
-	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
-	"github.com/skiff-sh/skiff/scheduler"
 	"github.com/skiff-sh/skiff/sim/kubelet"
 	"github.com/skiff-sh/skiff/sim/world"
 	"github.com/skiff-sh/skiff/store"
@@ -32,20 +29,19 @@ type fork struct {
 	clock *clocktesting.FakeClock
 	mem   *mem.Store
 	fed   chan error
-
-	controllers, kubelets *controller.Stepper
-	scheduler             *scheduler.Stepper
+	parts *world.Parts
+	token string // lets in whoever runs the preview, as an administrator
 }
 
 // newFork copies the objects of a view. It lives until ctx ends.
 func newFork(ctx context.Context, from *view.View, now time.Time) (*fork, error) {
-	f := &fork{clock: clocktesting.NewFakeClock(now), fed: make(chan error, 1)}
+	f := &fork{clock: clocktesting.NewFakeClock(now), fed: make(chan error, 1), token: rand.Text()}
 	f.mem = mem.New(mem.Options{Now: f.clock.Now})
 	if err := f.copy(ctx, from); err != nil {
 		return nil, err
 	}
 	var err error
-	if f.world, err = world.New(world.Config{Store: f.mem, Now: f.clock.Now, Tokens: []authn.Token{operator{}}}); err != nil {
+	if f.world, err = world.New(world.Config{Store: f.mem, Now: f.clock.Now, Tokens: []authn.Token{f}}); err != nil {
 		return nil, err
 	}
 	if err := f.world.API.Load(ctx); err != nil {
@@ -88,31 +84,18 @@ func (f *fork) copy(ctx context.Context, from *view.View) error {
 	return nil
 }
 
-func (f *fork) start(ctx context.Context) error {
+// start puts together what acts on the fork. Nobody reads its events.
+func (f *fork) start(ctx context.Context) (err error) {
 	api := f.world.API
-	deps := controller.Deps{
-		Clock: f.clock,
-		As:    func(name string) client.Client { return api.Local(controlplane.ControllerUser(name)) },
-		Notes: func(string, event.Note) {}, // nobody reads the fork's events
-	}
-	var err error
-	if f.controllers, err = controller.NewStepper(api.Local(controlplane.Manager()), f.world.Controllers, deps); err != nil {
-		return err
-	}
-	deps.As = func(string) client.Client { return f.world.Kubelets(api.Cache()) }
-	if f.kubelets, err = controller.NewStepper(api.Local(world.Admin()), kubelet.Controllers(), deps); err != nil {
-		return err
-	}
-	f.scheduler = scheduler.NewStepper(ctx, api.Local(controlplane.Scheduler()), scheduler.Deps{
-		Log: discard(), Now: f.clock.Now, Events: silent{},
-	}, 0)
-	return nil
+	f.parts, err = f.world.Parts(ctx, world.Hands{
+		As:       func(_ string, user authn.User) client.Client { return api.Local(user) },
+		Kubelets: f.world.Kubelets(api.Cache()), Clock: f.clock,
+	})
+	return err
 }
 
 func (f *fork) close() {
-	f.controllers.Close()
-	f.kubelets.Close()
-	f.scheduler.Close()
+	f.parts.Close()
 	f.world.API.Stop()
 }
 
@@ -127,7 +110,7 @@ func (f *fork) rest(ctx context.Context, by time.Duration) (settled bool, err er
 		if settled, err := f.settle(ctx); err != nil || !settled {
 			return false, err
 		}
-		next, due := f.next()
+		next, due := f.parts.Next()
 		if !due || next.After(end) {
 			f.clock.SetTime(end)
 			return true, nil
@@ -144,25 +127,11 @@ func (f *fork) settle(ctx context.Context) (bool, error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		placed := f.scheduler.Step()
-		acted, _ := f.controllers.Step(ctx) // errors are tried again
-		ran, _ := f.kubelets.Step(ctx)
-		if !placed && !acted && !ran {
+		if !f.parts.Step(ctx) {
 			return true, nil
 		}
 	}
 	return false, nil
-}
-
-// next returns when something is due.
-func (f *fork) next() (time.Time, bool) {
-	var next time.Time
-	for _, at := range []func() (time.Time, bool){f.controllers.Next, f.kubelets.Next, f.scheduler.Next} {
-		if t, ok := at(); ok && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
-	}
-	return next, !next.IsZero()
 }
 
 // serve answers on a free port of this machine until stop is called: by TLS, as
@@ -184,5 +153,13 @@ func (f *fork) serve() (a Access, stop func(), err error) {
 	}
 	server := &http.Server{Handler: f.world.API, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(listener) //nolint:errcheck // it ends with stop
-	return Access{"https://" + listener.Addr().String(), token, authority.CertificatePEM()}, func() { server.Close() }, nil
+	return Access{"https://" + listener.Addr().String(), f.token, authority.CertificatePEM()}, func() { server.Close() }, nil
+}
+
+// Authenticate implements authn.Token for the fork's one token.
+func (f *fork) Authenticate(_ context.Context, given string, audiences []string) (authn.User, []string, error) {
+	if given != f.token {
+		return authn.User{}, nil, authn.ErrUnknownToken
+	}
+	return world.Admin(), audiences, nil
 }

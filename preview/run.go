@@ -2,11 +2,9 @@ package preview
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,9 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
-	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/sim/kubelet"
 	"github.com/skiff-sh/skiff/sim/world"
@@ -184,26 +180,6 @@ func belongs(p *corev1.Pod) bool {
 	ref := metav1.GetControllerOfNoCopy(p)
 	return ref != nil && ref.Kind == "DaemonSet" || p.Annotations[corev1.MirrorPodAnnotationKey] != ""
 }
-
-// token lets in whoever runs the preview.
-var token = rand.Text()
-
-// operator is who has the token: a cluster administrator of the fork.
-type operator struct{}
-
-// Authenticate implements authn.Token.
-func (operator) Authenticate(_ context.Context, given string, audiences []string) (authn.User, []string, error) {
-	if given != token {
-		return authn.User{}, nil, authn.ErrUnknownToken
-	}
-	return world.Admin(), audiences, nil
-}
-
-type silent struct{}
-
-func (silent) Record(event.Note) {}
-
-func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // JSON is the report for programs.
 func (r *Report) JSON() ([]byte, error) {

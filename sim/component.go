@@ -4,21 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/skiff-sh/skiff/client"
-	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/watchcache"
 )
-
-var quiet = slog.New(slog.DiscardHandler)
-
-type silent struct{}
-
-func (silent) Record(event.Note) {}
 
 var errCrashed = errors.New("the process is dead")
 

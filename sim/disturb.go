@@ -129,18 +129,14 @@ func (s *Sim) until(end time.Time) {
 	for range busy {
 		s.feed()
 		s.lag.deliver(1 << 20)
-		placed := s.scheduler.Step()
-		acted, _ := s.controllers.Step(s.ctx)
-		ran, _ := s.kubelets.Step(s.ctx)
+		acted := s.parts.Step(s.ctx)
 		s.check.step()
-		if placed || acted || ran || len(s.lag.held) > 0 {
+		if acted || len(s.lag.held) > 0 {
 			continue
 		}
-		next := end
-		for _, at := range []func() (time.Time, bool){s.controllers.Next, s.kubelets.Next, s.scheduler.Next} {
-			if t, ok := at(); ok && t.Before(next) {
-				next = t
-			}
+		next, due := s.parts.Next()
+		if !due || next.After(end) {
+			next = end
 		}
 		if !s.clock.Now().Before(end) {
 			return

@@ -17,10 +17,7 @@ import (
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
-	"github.com/skiff-sh/skiff/cluster/controlplane"
 	"github.com/skiff-sh/skiff/controller"
-	"github.com/skiff-sh/skiff/event"
-	"github.com/skiff-sh/skiff/scheduler"
 	"github.com/skiff-sh/skiff/sim/fault"
 	"github.com/skiff-sh/skiff/sim/kubelet"
 	"github.com/skiff-sh/skiff/sim/world"
@@ -48,9 +45,7 @@ type Sim struct {
 	mutate  func([]controller.Controller) []controller.Controller
 	change  func(by string, op client.Op) client.Op
 
-	controllers *controller.Stepper
-	kubelets    *controller.Stepper
-	scheduler   *scheduler.Stepper
+	parts *world.Parts
 
 	calm     bool // faults have stopped
 	crashed  bool // the components' process is dead
@@ -168,37 +163,23 @@ func (s *Sim) feed() {
 // restart replaces the process of controllers, scheduler and nodes' agents by a
 // new one, which reads the cluster as it is.
 func (s *Sim) restart() error {
-	if s.controllers != nil {
+	if s.parts != nil {
 		s.close()
 	}
 	s.crashed = false
 	s.lag.reload()
-	part := func(name string, user authn.User) client.Client {
-		return &component{s, name, s.world.API.Local(user)}
-	}
-	deps := controller.Deps{
-		Clock: s.clock, Seed: s.rnd.Uint64(), Notes: func(string, event.Note) {},
-		As: func(name string) client.Client { return part(name, controlplane.ControllerUser(name)) },
-	}
 	var err error
-	if s.controllers, err = controller.NewStepper(part("manager", controlplane.Manager()), s.world.Controllers, deps); err != nil {
-		return err
-	}
-	deps.As = func(string) client.Client { return &component{s, "kubelet", s.world.Kubelets(s.lag.cache)} }
-	if s.kubelets, err = controller.NewStepper(part("kubelet", world.Admin()), kubelet.Controllers(), deps); err != nil {
-		return err
-	}
-	s.scheduler = scheduler.NewStepper(s.ctx, part("scheduler", controlplane.Scheduler()), scheduler.Deps{
-		Log: quiet, Now: s.clock.Now, Events: silent{},
-	}, s.rnd.Uint64())
-	return nil
+	s.parts, err = s.world.Parts(s.ctx, world.Hands{
+		As: func(name string, user authn.User) client.Client {
+			return &component{s, name, s.world.API.Local(user)}
+		},
+		Kubelets: &component{s, "kubelet", s.world.Kubelets(s.lag.cache)},
+		Clock:    s.clock, Seed: s.rnd.Uint64(), SchedulerSeed: s.rnd.Uint64(),
+	})
+	return err
 }
 
-func (s *Sim) close() {
-	s.controllers.Close()
-	s.kubelets.Close()
-	s.scheduler.Close()
-}
+func (s *Sim) close() { s.parts.Close() }
 
 // step lets one of the components take a step, or time pass if none has one.
 func (s *Sim) step() {
@@ -207,11 +188,11 @@ func (s *Sim) step() {
 	acted := false
 	switch s.rnd.IntN(4) {
 	case 0:
-		acted = s.scheduler.Step()
+		acted = s.parts.Scheduler.Step()
 	case 1:
-		acted, _ = s.kubelets.Step(s.ctx)
+		acted, _ = s.parts.Kubelets.Step(s.ctx)
 	default:
-		acted, _ = s.controllers.Step(s.ctx)
+		acted, _ = s.parts.Controllers.Step(s.ctx)
 	}
 	if !acted && s.rnd.IntN(3) == 0 {
 		s.pass(time.Duration(s.rnd.IntN(3000)) * time.Millisecond)

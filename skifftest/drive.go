@@ -13,23 +13,20 @@ import (
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/resource"
-	"github.com/skiff-sh/skiff/scheduler"
-	"github.com/skiff-sh/skiff/sim/kubelet"
+	"github.com/skiff-sh/skiff/sim/world"
 	"github.com/skiff-sh/skiff/watchcache"
 )
 
 // driver runs everything that acts on the cluster in one goroutine, so that it
 // knows when nothing is left to do.
 type driver struct {
-	cluster     *Cluster
-	controllers *controller.Stepper
-	kubelets    *controller.Stepper
-	scheduler   *scheduler.Stepper
-	recorders   map[string]*event.Recorder
-	reader      *watchcache.Reader
-	kick        chan struct{}
-	cancel      func()
-	done        chan struct{}
+	cluster   *Cluster
+	parts     *world.Parts
+	recorders map[string]*event.Recorder
+	reader    *watchcache.Reader
+	kick      chan struct{}
+	cancel    func()
+	done      chan struct{}
 
 	mu    sync.Mutex
 	cond  *sync.Cond
@@ -47,26 +44,20 @@ func newDriver(ctx context.Context, c *Cluster, o *options) (*driver, error) {
 	}
 	d.cond = sync.NewCond(&d.mu)
 	api := c.world.API
-	as := func(user authn.User) client.Client { return api.Local(user) }
-	deps := controller.Deps{
-		Log: o.log, Clock: c.clock, Seed: o.seed,
-		As: func(name string) client.Client { return as(controlplane.ControllerUser(name)) },
-		Notes: func(name string, n event.Note) {
-			d.recorder(name+"-controller", as(controlplane.ControllerUser(name))).Record(n)
-		},
-	}
+	scheduling := d.recorder("default-scheduler", api.Local(controlplane.Scheduler()))
 	var err error
-	if d.controllers, err = controller.NewStepper(as(controlplane.Manager()), c.world.Controllers, deps); err != nil {
+	d.parts, err = c.world.Parts(ctx, world.Hands{
+		As:       func(_ string, user authn.User) client.Client { return api.Local(user) },
+		Kubelets: c.world.Kubelets(api.Cache()), Clock: c.clock, Log: o.log, Seed: o.seed, SchedulerSeed: o.seed,
+		Notes: func(by controller.Controller, n event.Note) {
+			d.recorder(by.Source(), api.Local(controlplane.ControllerUser(by.Name))).Record(n)
+		},
+		Events: scheduling,
+	})
+	if err != nil {
+		cancel()
 		return nil, err
 	}
-	deps.As = func(string) client.Client { return c.world.Kubelets(api.Cache()) }
-	if d.kubelets, err = controller.NewStepper(c.Client(), kubelet.Controllers(), deps); err != nil {
-		return nil, err
-	}
-	s := as(controlplane.Scheduler())
-	d.scheduler = scheduler.NewStepper(ctx, s, scheduler.Deps{
-		Log: o.log, Now: c.clock.Now, Events: d.recorder("default-scheduler", s),
-	}, o.seed)
 	d.reader = api.Cache().Read(api.View().Revision(), resource.All()...)
 	go d.run(ctx)
 	return d, nil
@@ -109,7 +100,7 @@ func (d *driver) run(ctx context.Context) {
 // work steps until everything is done that the cluster's present state asks for.
 func (d *driver) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		for d.step(ctx) {
+		for d.parts.Step(ctx) {
 			if ctx.Err() != nil {
 				return
 			}
@@ -121,19 +112,10 @@ func (d *driver) work(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		if _, err := d.cluster.world.API.Cache().WaitFor(ctx, revision); err != nil || !d.step(ctx) {
+		if _, err := d.cluster.world.API.Cache().WaitFor(ctx, revision); err != nil || !d.parts.Step(ctx) {
 			return
 		}
 	}
-}
-
-// step lets each component take one step. Errors are logged by the runner, and
-// tried again.
-func (d *driver) step(ctx context.Context) bool {
-	placed := d.scheduler.Step()
-	acted, _ := d.controllers.Step(ctx)
-	ran, _ := d.kubelets.Step(ctx)
-	return placed || acted || ran
 }
 
 // read forgets what has changed: the components have readers of their own.
@@ -147,7 +129,7 @@ func (d *driver) read() {
 // arm sets the timer to when the next component wants to be called.
 func (d *driver) arm(timer clock.Timer) {
 	var next time.Time
-	for _, at := range []func() (time.Time, bool){d.controllers.Next, d.kubelets.Next, d.scheduler.Next, d.cluster.mem.NextExpiry} {
+	for _, at := range []func() (time.Time, bool){d.parts.Next, d.cluster.mem.NextExpiry} {
 		if t, ok := at(); ok && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
@@ -167,9 +149,7 @@ func (d *driver) arm(timer clock.Timer) {
 }
 
 func (d *driver) end() {
-	d.controllers.Close()
-	d.kubelets.Close()
-	d.scheduler.Close()
+	d.parts.Close()
 	d.reader.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()

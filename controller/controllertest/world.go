@@ -47,7 +47,7 @@ func NewWorld(t *testing.T, controllers ...controller.Controller) *World {
 	w.Now = w.Clock.Now
 	step, err := controller.NewStepper(tracer{w}, controllers, controller.Deps{
 		Clock: w.Clock, Seed: 1,
-		Notes: func(name string, n event.Note) {
+		Notes: func(_ controller.Controller, n event.Note) {
 			class := "Normal"
 			if n.Warning {
 				class = "Warning"

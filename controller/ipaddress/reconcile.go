@@ -26,8 +26,7 @@ const managedBy = "ipallocator.k8s.io"
 // NAMESPACE/NAME, and one address as name.
 func Controller() controller.Controller {
 	return controller.Controller{
-		Name:        "ipallocator-repair",
-		EventSource: "ipallocator-repair-controller",
+		Name: "ipallocator-repair",
 		Reads: []controller.Input{
 			{Kind: resource.Services.Info, Keys: keysOfService},
 			{Kind: resource.IPAddresses.Info, Keys: keysOfAddress},

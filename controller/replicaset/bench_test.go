@@ -47,7 +47,7 @@ func scaleUp(b *testing.B, sets, pods int) {
 			},
 		})
 	}
-	go controller.Run(ctx, c, []controller.Controller{replicaset.Controller()}, controller.Deps{Notes: func(string, event.Note) {}})
+	go controller.Run(ctx, c, []controller.Controller{replicaset.Controller()}, controller.Deps{Notes: func(controller.Controller, event.Note) {}})
 	reader := c.Cache().Read(c.Cache().View().Revision(), resource.Pods.Info)
 	defer reader.Close()
 	for c.View().Len(resource.Pods.Info) < sets*pods {

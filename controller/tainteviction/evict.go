@@ -32,8 +32,7 @@ const spared = "spared/"
 // evict, and of pods that such a node has spared.
 func Controller() controller.Controller {
 	return controller.Controller{
-		Name:        "taint-eviction",
-		EventSource: "taint-eviction-controller",
+		Name: "taint-eviction",
 		Reads: []controller.Input{
 			{Kind: resource.Pods.Info, Keys: keysOfPod},
 			{Kind: resource.Nodes.Info, Keys: keysOfNode},
