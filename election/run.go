@@ -91,7 +91,8 @@ type participant struct {
 
 func (p *participant) read() *watchcache.Reader {
 	cache := p.client.Cache()
-	return cache.Read(cache.View().Revision(), resource.Leases.Info)
+	// Not the nodes' leases: they are renewed all the time.
+	return cache.ReadBucket(cache.View().Revision(), resource.Leases.Info, watchcache.Bucket{Namespace: Namespace})
 }
 
 // act does what is due, and sets the timer to what comes next.

@@ -4,8 +4,11 @@ package endpoint
 
 import (
 	"iter"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -33,6 +36,33 @@ func ServicesOf(v *view.View, obj resource.Object) []view.Key {
 		}
 	}
 	return keys
+}
+
+// SlicesOf returns the Keys of an Input of EndpointSlices: each that managedBy
+// keeps names what it is of.
+func SlicesOf(managedBy string) func(*view.View, resource.Object) []view.Key {
+	return func(_ *view.View, obj resource.Object) []view.Key {
+		labels := obj.GetLabels()
+		if labels[discoveryv1.LabelManagedBy] != managedBy || labels[discoveryv1.LabelServiceName] == "" {
+			return nil
+		}
+		return []view.Key{{Namespace: obj.GetNamespace(), Name: labels[discoveryv1.LabelServiceName]}}
+	}
+}
+
+// Stamp says on an object that is written when its cause happened, so that proxies
+// can tell how long it took to reach them; zero where no pod caused it. The
+// annotations must be the object's own.
+func Stamp(obj metav1.Object, at time.Time) {
+	annotations := obj.GetAnnotations()
+	delete(annotations, corev1.EndpointsLastChangeTriggerTime)
+	if !at.IsZero() {
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[corev1.EndpointsLastChangeTriggerTime] = at.UTC().Format(time.RFC3339Nano)
+	}
+	obj.SetAnnotations(annotations)
 }
 
 func selects(svc *corev1.Service, set labels.Set) bool {

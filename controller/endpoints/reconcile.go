@@ -61,7 +61,7 @@ func reconcile(v *view.View, key view.Key, _ time.Time, _ *rand.Rand) controller
 	}
 	next, since := desired(v, svc)
 	if !exists {
-		stamp(&next.ObjectMeta, svc.CreationTimestamp.Time)
+		endpoint.Stamp(next, svc.CreationTimestamp.Time)
 		return controller.Plan{Do: []client.Op{client.Create(resource.Endpoints, next)}}
 	}
 	annotations := maps.Clone(stored.Annotations)
@@ -79,17 +79,8 @@ func reconcile(v *view.View, key view.Key, _ time.Time, _ *rand.Rand) controller
 	trigger := first(stored.Subsets, next.Subsets, since)
 	next.ObjectMeta = *stored.ObjectMeta.DeepCopy()
 	next.Labels, next.Annotations = labelsOf(svc), annotations
-	stamp(&next.ObjectMeta, trigger)
+	endpoint.Stamp(next, trigger)
 	return controller.Plan{Do: []client.Op{client.Update(resource.Endpoints, next)}}
-}
-
-// stamp says on an object that is written when its cause happened, so that
-// proxies can tell how long it took to reach them; zero where no pod caused it.
-func stamp(meta *metav1.ObjectMeta, at time.Time) {
-	delete(meta.Annotations, corev1.EndpointsLastChangeTriggerTime)
-	if !at.IsZero() {
-		metav1.SetMetaDataAnnotation(meta, corev1.EndpointsLastChangeTriggerTime, at.UTC().Format(time.RFC3339Nano))
-	}
 }
 
 // first returns when the first of the pods became what it is that are new, or

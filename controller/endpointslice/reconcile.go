@@ -33,7 +33,7 @@ func Controller() controller.Controller {
 		For:  resource.Services.Info,
 		Reads: []controller.Input{
 			{Kind: resource.Pods.Info, Keys: endpoint.ServicesOf},
-			{Kind: resource.EndpointSlices.Info, Keys: keysOfSlice},
+			{Kind: resource.EndpointSlices.Info, Keys: endpoint.SlicesOf(managedBy)},
 			{Kind: resource.Nodes.Info}, // for the zone; it does not change
 		},
 		Writes: []controller.Output{
@@ -41,14 +41,6 @@ func Controller() controller.Controller {
 		},
 		Reconcile: reconcile,
 	}
-}
-
-func keysOfSlice(_ *view.View, obj resource.Object) []view.Key {
-	labels := obj.GetLabels()
-	if labels[discoveryv1.LabelManagedBy] != managedBy || labels[discoveryv1.LabelServiceName] == "" {
-		return nil
-	}
-	return []view.Key{{Namespace: obj.GetNamespace(), Name: labels[discoveryv1.LabelServiceName]}}
 }
 
 func reconcile(v *view.View, key view.Key, _ time.Time, rnd *rand.Rand) controller.Plan {

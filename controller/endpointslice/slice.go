@@ -39,14 +39,9 @@ func (p *planner) caused(at time.Time) {
 	}
 }
 
-// stamp says on a slice that is written when its cause happened, so that proxies
-// can tell how long it took to reach them.
 func (p *planner) stamp(s *discoveryv1.EndpointSlice) {
 	s.Annotations = maps.Clone(s.Annotations)
-	delete(s.Annotations, corev1.EndpointsLastChangeTriggerTime)
-	if !p.trigger.IsZero() {
-		metav1.SetMetaDataAnnotation(&s.ObjectMeta, corev1.EndpointsLastChangeTriggerTime, p.trigger.UTC().Format(time.RFC3339Nano))
-	}
+	endpoint.Stamp(s, p.trigger)
 }
 
 // plan orders the writes. New slices come before updates, and updates before

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/endpoint"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -33,21 +34,13 @@ func Controller() controller.Controller {
 		For:  resource.Endpoints.Info,
 		Reads: []controller.Input{
 			{Kind: resource.Services.Info, Keys: own},
-			{Kind: resource.EndpointSlices.Info, Keys: keysOfSlice},
+			{Kind: resource.EndpointSlices.Info, Keys: endpoint.SlicesOf(managedBy)},
 		},
 		Writes: []controller.Output{
 			{Kind: resource.EndpointSlices.Info, Verbs: []resource.Verb{resource.Create, resource.Update, resource.Delete}},
 		},
 		Reconcile: reconcile,
 	}
-}
-
-func keysOfSlice(_ *view.View, obj resource.Object) []view.Key {
-	labels := obj.GetLabels()
-	if labels[discoveryv1.LabelManagedBy] != managedBy || labels[discoveryv1.LabelServiceName] == "" {
-		return nil
-	}
-	return []view.Key{{Namespace: obj.GetNamespace(), Name: labels[discoveryv1.LabelServiceName]}}
 }
 
 func reconcile(v *view.View, key view.Key, _ time.Time, rnd *rand.Rand) controller.Plan {
