@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -153,9 +152,4 @@ func (c *call) successCode() int {
 		return http.StatusCreated
 	}
 	return http.StatusOK
-}
-
-// invalid returns the error for a query parameter that cannot be read.
-func invalidParameter(name, value, want string) error {
-	return apierrors.NewBadRequest(fmt.Sprintf("parameter %s: %q is not %s", name, value, want))
 }

@@ -71,17 +71,6 @@ func (s *Scope) CompileAll(texts []string, k Knows, results ...*cel.Type) []*Pro
 	return all
 }
 
-// Broken returns what is wrong with programs that did not compile.
-func Broken(programs ...*Program) []error {
-	var all []error
-	for _, p := range programs {
-		if p != nil && p.broken != nil {
-			all = append(all, p.broken)
-		}
-	}
-	return all
-}
-
 // Check compiles an expression to find out what is wrong with it, and words that
 // as upstream's validation; nil is for nothing.
 func (s *Scope) Check(path *field.Path, text string, k Knows, results ...*cel.Type) *field.Error {

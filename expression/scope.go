@@ -6,16 +6,13 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types/traits"
 	apicel "k8s.io/apiserver/pkg/cel"
-	"k8s.io/apiserver/pkg/cel/common"
 	"k8s.io/apiserver/pkg/cel/library"
-	"k8s.io/apiserver/pkg/cel/mutation"
 )
 
 // Knows says what an expression may use beside the request and its objects.
 type Knows struct {
 	Params     bool // the object that configures the policy
 	Authorizer bool // what the user may do
-	Patches    bool // the types of which changes are made
 }
 
 // Scope is where the expressions of one object of the API are compiled: all see
@@ -71,10 +68,7 @@ func (s *Scope) newEnv(k Knows) (*cel.Env, error) {
 		options = append(options, cel.Variable("authorizer", library.AuthorizerType),
 			cel.Variable("authorizer.requestResource", library.ResourceCheckType))
 	}
-	if env, err = extend(env, declared, options...); err != nil || !k.Patches {
-		return env, err
-	}
-	return env.Extend(common.ResolverEnvOption(&mutation.DynamicTypeResolver{}), library.JSONPatch())
+	return extend(env, declared, options...)
 }
 
 // Variable compiles an expression that later ones know as variables.name.

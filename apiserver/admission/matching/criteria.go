@@ -1,5 +1,4 @@
-// Package matching says which requests a webhook or an admission policy is about,
-// and how those see them.
+// Package matching says which requests a webhook is about, and how it sees them.
 package matching
 
 import (
@@ -25,37 +24,18 @@ type Criteria struct {
 	// The selectors are nil where the error is not.
 	namespaces, objects           labels.Selector
 	namespacesError, objectsError error
-	rules, excluded               []Rule
-	unruled                       bool // without rules, every resource
+	rules                         []Rule
 	equivalent                    bool // a rule may name another version of the resource
 }
 
-// Rule names resources and operations on them, and perhaps objects.
-type Rule = admissionregistrationv1.NamedRuleWithOperations
+// Rule names resources and operations on them.
+type Rule = admissionregistrationv1.RuleWithOperations
 
 // Webhook returns what a webhook selects.
 func Webhook(w *admissionregistrationv1.MutatingWebhook) *Criteria {
-	rules := make([]Rule, len(w.Rules))
-	for i := range w.Rules {
-		rules[i].RuleWithOperations = w.Rules[i]
-	}
-	return of(w.NamespaceSelector, w.ObjectSelector, w.MatchPolicy, rules)
-}
-
-// Policy returns what an admission policy or a binding of it selects.
-func Policy(m *admissionregistrationv1.MatchResources) *Criteria {
-	if m == nil {
-		m = &admissionregistrationv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{}, ObjectSelector: &metav1.LabelSelector{}}
-	}
-	c := of(m.NamespaceSelector, m.ObjectSelector, m.MatchPolicy, m.ResourceRules)
-	c.excluded, c.unruled = m.ExcludeResourceRules, len(m.ResourceRules) == 0
-	return c
-}
-
-func of(namespaces, objects *metav1.LabelSelector, policy *admissionregistrationv1.MatchPolicyType, rules []Rule) *Criteria {
-	c := &Criteria{rules: rules, equivalent: policy != nil && *policy == admissionregistrationv1.Equivalent}
-	c.namespaces, c.namespacesError = metav1.LabelSelectorAsSelector(namespaces)
-	c.objects, c.objectsError = metav1.LabelSelectorAsSelector(objects)
+	c := &Criteria{rules: w.Rules, equivalent: w.MatchPolicy != nil && *w.MatchPolicy == admissionregistrationv1.Equivalent}
+	c.namespaces, c.namespacesError = metav1.LabelSelectorAsSelector(w.NamespaceSelector)
+	c.objects, c.objectsError = metav1.LabelSelectorAsSelector(w.ObjectSelector)
 	return c
 }
 
@@ -74,13 +54,10 @@ func (c *Criteria) Match(v *view.View, a *admission.Attributes) (*Target, error)
 		return nil, nil
 	}
 	chosen, objectError := c.matchObject(a)
-	if !chosen && objectError == nil || c.find(c.excluded, a) != nil {
+	if !chosen && objectError == nil {
 		return nil, nil
 	}
-	t := c.find(c.rules, a)
-	if c.unruled {
-		t = &Target{a.Resource, a.Kind}
-	}
+	t := c.find(a)
 	switch {
 	case t == nil:
 		return nil, nil
@@ -133,18 +110,18 @@ func hasLabels(obj runtime.Object, selector labels.Selector) bool {
 
 // find looks for a rule that names the request's resource, and after that, where
 // that is allowed, for one that names another version of it.
-func (c *Criteria) find(rules []Rule, a *admission.Attributes) *Target {
-	for i := range rules {
-		if ruleMatches(&rules[i], a, a.Resource) {
+func (c *Criteria) find(a *admission.Attributes) *Target {
+	for i := range c.rules {
+		if ruleMatches(&c.rules[i], a, a.Resource) {
 			return &Target{a.Resource, a.Kind}
 		}
 	}
 	if !c.equivalent {
 		return nil
 	}
-	for i := range rules {
+	for i := range c.rules {
 		for _, other := range a.Info.Served {
-			if other.GVR != a.Resource && ruleMatches(&rules[i], a, other.GVR) {
+			if other.GVR != a.Resource && ruleMatches(&c.rules[i], a, other.GVR) {
 				return &Target{other.GVR, kindIn(other, a)}
 			}
 		}
@@ -174,8 +151,7 @@ func ruleMatches(rule *Rule, a *admission.Attributes, gvr schema.GroupVersionRes
 	operation := func(o admissionregistrationv1.OperationType) bool {
 		return o == admissionregistrationv1.OperationAll || string(o) == string(a.Operation)
 	}
-	return (len(rule.ResourceNames) == 0 || slices.Contains(rule.ResourceNames, a.Name)) &&
-		scopeMatches(rule.Scope, gvr, a.Namespace) &&
+	return scopeMatches(rule.Scope, gvr, a.Namespace) &&
 		slices.ContainsFunc(rule.Operations, operation) &&
 		hasOrAll(rule.APIGroups, gvr.Group) && hasOrAll(rule.APIVersions, gvr.Version) &&
 		slices.ContainsFunc(rule.Resources, func(name string) bool {
