@@ -28,14 +28,13 @@ type fork struct {
 	world *world.World
 	clock *clocktesting.FakeClock
 	mem   *mem.Store
-	fed   chan error
 	parts *world.Parts
 	token string // lets in whoever runs the preview, as an administrator
 }
 
 // newFork copies the objects of a view. It lives until ctx ends.
 func newFork(ctx context.Context, from *view.View, now time.Time) (*fork, error) {
-	f := &fork{clock: clocktesting.NewFakeClock(now), fed: make(chan error, 1), token: rand.Text()}
+	f := &fork{clock: clocktesting.NewFakeClock(now), token: rand.Text()}
 	f.mem = mem.New(mem.Options{Now: f.clock.Now})
 	if err := f.copy(ctx, from); err != nil {
 		return nil, err
@@ -47,7 +46,7 @@ func newFork(ctx context.Context, from *view.View, now time.Time) (*fork, error)
 	if err := f.world.API.Load(ctx); err != nil {
 		return nil, err
 	}
-	go func() { f.fed <- f.world.API.Feed(ctx) }()
+	go f.world.API.Feed(ctx) //nolint:errcheck // it ends with ctx: the store in memory does not fail
 	if err := f.world.Boot(ctx); err != nil {
 		return nil, err
 	}

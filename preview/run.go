@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,7 +52,7 @@ const (
 func Run(ctx context.Context, from *view.View, now time.Time, change Change) (*Report, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, node := range append(change.Drain, change.Lose...) {
+	for _, node := range slices.Concat(change.Drain, change.Lose) {
 		if _, ok := view.Get(from, resource.Nodes, "", node); !ok {
 			return nil, fmt.Errorf("there is no node %q: \"kubectl get nodes\" lists them", node)
 		}
