@@ -1,12 +1,8 @@
 package daemonset
 
 import (
-	"maps"
-
 	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller/history"
@@ -96,18 +92,7 @@ func (s *set) snapshot(data []byte, number int64) {
 		return
 	}
 	s.history.hash = hash
-	own := maps.Clone(template.Labels)
-	if own == nil {
-		own = map[string]string{}
-	}
-	own[hashLabel] = hash
-	s.plan.Do = append(s.plan.Do, client.Create(resource.ControllerRevisions, &appsv1.ControllerRevision{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Namespace: s.ds.Namespace, Labels: own, Annotations: s.ds.Annotations,
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.ds, resource.DaemonSets.Info.GVK)},
-		},
-		Data: runtime.RawExtension{Raw: data}, Revision: number,
-	}))
+	s.plan.Do = append(s.plan.Do, history.Make(s.ds, resource.DaemonSets.Info, template, name, hashLabel, hash, data, number))
 }
 
 // forget deletes old revisions beyond the limit that no pod is of.

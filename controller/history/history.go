@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/utils/ptr"
 
@@ -87,6 +89,21 @@ func Place(v *view.View, owner metav1.Object, data []byte, collisions *int32, ha
 		}
 		collisions = ptr.To(ptr.Deref(collisions, 0) + 1)
 	}
+}
+
+// Make returns the operation that creates an owner's revision: it has the labels of
+// the template, and the hash under a label of its kind's.
+func Make(owner metav1.Object, kind *resource.Info, template *corev1.PodTemplateSpec, name, hashLabel, hash string, data []byte, number int64) client.Op {
+	own := map[string]string{}
+	maps.Copy(own, template.Labels)
+	own[hashLabel] = hash
+	return client.Create(resource.ControllerRevisions, &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: owner.GetNamespace(), Labels: own, Annotations: owner.GetAnnotations(),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, kind.GVK)},
+		},
+		Data: runtime.RawExtension{Raw: data}, Revision: number,
+	})
 }
 
 // nameOf leaves a hash of any length room in a name of 253 bytes.

@@ -1,16 +1,11 @@
 package statefulset
 
 import (
-	"maps"
-
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 
-	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller/history"
 	"github.com/skiff-sh/skiff/resource"
 )
@@ -96,18 +91,7 @@ func (s *set) snapshot(data []byte) revision {
 	})
 	s.status.CollisionCount = count
 	if taken == nil {
-		own := maps.Clone(s.ss.Spec.Template.Labels)
-		if own == nil {
-			own = map[string]string{}
-		}
-		own[hashLabel] = hash
-		s.plan.Do = append(s.plan.Do, client.Create(resource.ControllerRevisions, &appsv1.ControllerRevision{
-			ObjectMeta: metav1.ObjectMeta{
-				Name: name, Namespace: s.ss.Namespace, Labels: own, Annotations: s.ss.Annotations,
-				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(s.ss, resource.StatefulSets.Info.GVK)},
-			},
-			Data: runtime.RawExtension{Raw: data}, Revision: history.Next(s.history),
-		}))
+		s.plan.Do = append(s.plan.Do, history.Make(s.ss, resource.StatefulSets.Info, &s.ss.Spec.Template, name, hashLabel, hash, data, history.Next(s.history)))
 	}
 	return revision{name, &s.ss.Spec.Template}
 }
