@@ -217,7 +217,9 @@ func (j *job) ensureImage(ctx context.Context) outcome {
 		j.tell(true, c.Name, "InspectFailed", message)
 		return outcome{result: Result{Reason: "InvalidImageName", Message: message}}
 	}
+	a.images.removal.RLock()
 	image, err := a.runtime.Image(ctx, c.Image)
+	a.images.removal.RUnlock()
 	if err != nil {
 		message := fmt.Sprintf("Failed to inspect image %q: %s", c.Image, cri.Message(err))
 		j.tell(true, c.Name, "InspectFailed", message)

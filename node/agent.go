@@ -37,6 +37,7 @@ type Agent struct {
 	tokens  *tokens
 	// certificates of the pods that ask for them.
 	certificates *certificates
+	images       images
 
 	inbox chan func() // what the loop is to take in
 	work  sync.WaitGroup

@@ -40,6 +40,10 @@ type Config struct {
 	CgroupRoot     string
 	SystemdCgroups bool
 
+	// ImagesHigh is how full the disk is, in percent, when images that no pod uses
+	// are removed; 85 if 0 (upstream's imageGCHighThresholdPercent).
+	ImagesHigh int
+
 	MaxPods  int                 // 250 if 0
 	Reserved corev1.ResourceList // kept from pods
 	Labels   map[string]string   // added to the Node object
@@ -73,6 +77,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxPods == 0 {
 		c.MaxPods = 250
 	}
+	if c.ImagesHigh == 0 {
+		c.ImagesHigh = 85
+	}
 	return c
 }
 
@@ -102,6 +109,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxPods < 0 {
 		errs = append(errs, fmt.Errorf("MaxPods: %d is below 0; give the most pods the node may have", c.MaxPods))
+	}
+	if c.ImagesHigh < 0 || c.ImagesHigh > 100 {
+		errs = append(errs, fmt.Errorf("ImagesHigh: %d is no percentage; give one from 1 to 100", c.ImagesHigh))
 	}
 	return errors.Join(errs...)
 }

@@ -104,6 +104,7 @@ func newWorld(t testing.TB) *world {
 	w.config = node.Config{
 		Name: nodeName, Addresses: []string{"10.231.7.1"}, Root: dir + "/node", CgroupRoot: cgroups,
 		ClusterDNS: []string{"10.96.0.10"}, MaxPods: 250,
+		ImagesHigh: 100, // the tests' image stays, however full this machine's disk is
 	}
 	t.Cleanup(func() {
 		if w.stop != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -24,18 +25,12 @@ const (
 // heartbeat, and costs one look at each log's size.
 func (a *Agent) upkeep(ctx context.Context, now time.Time) {
 	logs := map[string]string{} // path by container
-	var used []string
 	err := a.ask(ctx, func() {
 		for _, r := range a.pods {
 			for i := range r.seen.Containers {
-				c := &r.seen.Containers[i]
-				used = append(used, c.ImageRef, c.Image)
-				if c.State == Running && c.LogPath != "" {
+				if c := &r.seen.Containers[i]; c.State == Running && c.LogPath != "" {
 					logs[c.ID] = c.LogPath
 				}
-			}
-			for _, c := range everyContainer(r.pod) {
-				used = append(used, c.Image) // it may be about to be used
 			}
 		}
 	})
@@ -47,10 +42,12 @@ func (a *Agent) upkeep(ctx context.Context, now time.Time) {
 			a.log.Warn("a log could not be rotated", "container", id, "err", err)
 		}
 	}
-	if f := a.figures(); f.DiskTotal > 0 && (f.DiskTotal-f.DiskAvailable)*100 > f.DiskTotal*imagesHigh {
-		if err := a.sweepImages(ctx, used); err != nil {
-			a.log.Warn("images that nobody uses could not be removed", "err", err)
-		}
+	f := a.figures()
+	if f.DiskTotal == 0 || (f.DiskTotal-f.DiskAvailable)*100 <= f.DiskTotal*uint64(a.config.ImagesHigh) {
+		return
+	}
+	if err := a.sweepImages(ctx, now); err != nil && ctx.Err() == nil {
+		a.log.Warn("images that nobody uses could not be removed", "err", err)
 	}
 }
 
@@ -82,26 +79,76 @@ func (a *Agent) rotate(ctx context.Context, id, path string, now time.Time) erro
 	return nil
 }
 
-// imagesHigh is how full the disk is, in percent, when images that no container
-// uses are removed (upstream's imageGCHighThresholdPercent).
-const imagesHigh = 85
+// imageLeastAge is how long an image is known before it may be removed
+// (upstream's imageMinimumGCAge): whoever brought it wants to use it.
+const imageLeastAge = 2 * time.Minute
 
 // sweepImages removes images that no pod of the node uses.
-func (a *Agent) sweepImages(ctx context.Context, used []string) error {
+func (a *Agent) sweepImages(ctx context.Context, now time.Time) error {
 	list, err := a.runtime.Images.ListImages(ctx, &runtimeapi.ListImagesRequest{})
 	if err != nil {
 		return fmt.Errorf("list images: %w", err)
 	}
 	var errs []error
-	for _, image := range Unused(list.Images, used) {
-		_, err := a.runtime.Images.RemoveImage(ctx, &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: image.Id}})
+	for _, image := range a.images.aged(list.Images, now) {
+		removed, err := a.removeUnused(ctx, image)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("remove image %s: %w", image.Id, err))
-			continue
+		} else if removed {
+			a.log.Info("an image was removed: the disk is full", "image", strings.Join(image.RepoTags, " "), "id", image.Id)
 		}
-		a.log.Info("an image was removed: the disk is full", "image", strings.Join(image.RepoTags, " "), "id", image.Id)
 	}
 	return errors.Join(errs...)
+}
+
+// removeUnused removes an image unless a pod uses it. A pod that arrives
+// meanwhile looks for its images afterwards, since that waits for the lock.
+func (a *Agent) removeUnused(ctx context.Context, image *runtimeapi.Image) (bool, error) {
+	a.images.removal.Lock()
+	defer a.images.removal.Unlock()
+	var used []string
+	err := a.ask(ctx, func() {
+		for _, r := range a.pods {
+			for i := range r.seen.Containers {
+				used = append(used, r.seen.Containers[i].ImageRef, r.seen.Containers[i].Image)
+			}
+			for _, c := range everyContainer(r.pod) {
+				used = append(used, c.Image) // it may be about to be used
+			}
+		}
+	})
+	if err != nil || len(Unused([]*runtimeapi.Image{image}, used)) == 0 {
+		return false, err
+	}
+	_, err = a.runtime.Images.RemoveImage(ctx, &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: image.Id}})
+	return err == nil, err
+}
+
+// images is what the node knows of those that the runtime holds.
+type images struct {
+	// removal is held while an image is removed, and shared while one is looked
+	// for that a container is about to use.
+	removal sync.RWMutex
+	first   map[string]time.Time // when an image was first seen, by ID; upkeep's own
+}
+
+// aged returns the images that have been there for long enough, and forgets
+// those that are gone.
+func (i *images) aged(list []*runtimeapi.Image, now time.Time) []*runtimeapi.Image {
+	first := make(map[string]time.Time, len(list))
+	var out []*runtimeapi.Image
+	for _, image := range list {
+		seen, ok := i.first[image.Id]
+		if !ok {
+			seen = now
+		}
+		first[image.Id] = seen
+		if now.Sub(seen) >= imageLeastAge {
+			out = append(out, image)
+		}
+	}
+	i.first = first
+	return out
 }
 
 // Unused returns the images that are not pinned and not among the used, which

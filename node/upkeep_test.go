@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/skiff-sh/skiff/node/cri"
@@ -73,5 +76,63 @@ func TestRotate(t *testing.T) {
 	want := []string{"0.log", "0.log.20260101-000600", "0.log.20260101-000700", "0.log.20260101-000800", "0.log.20260101-000900"}
 	if !slices.Equal(names(), want) {
 		t.Errorf("%v, want %v", names(), want)
+	}
+}
+
+// store is a runtime of images, some of which it removed.
+type store struct {
+	runtimeapi.ImageServiceClient
+	images  []*runtimeapi.Image
+	removed []string
+}
+
+// ListImages implements runtimeapi.ImageServiceClient.
+func (s *store) ListImages(context.Context, *runtimeapi.ListImagesRequest, ...grpc.CallOption) (*runtimeapi.ListImagesResponse, error) {
+	return &runtimeapi.ListImagesResponse{Images: s.images}, nil
+}
+
+// RemoveImage implements runtimeapi.ImageServiceClient.
+func (s *store) RemoveImage(_ context.Context, r *runtimeapi.RemoveImageRequest, _ ...grpc.CallOption) (*runtimeapi.RemoveImageResponse, error) {
+	s.removed = append(s.removed, r.Image.Image)
+	return &runtimeapi.RemoveImageResponse{}, nil
+}
+
+func TestSweepImages(t *testing.T) {
+	images := &store{images: []*runtimeapi.Image{{Id: "unused"}, {Id: "pinned", Pinned: true}, {Id: "used", RepoTags: []string{"example.com/a:1"}}}}
+	a := &Agent{runtime: cri.Client{Images: images}, log: slog.New(slog.DiscardHandler), inbox: make(chan func()), pods: map[types.UID]*record{
+		"": {pod: &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "example.com/a:1"}}}}},
+	}}
+	go func() {
+		for {
+			select {
+			case f := <-a.inbox:
+				f()
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	sweep := func(after time.Duration) []string {
+		now, images.removed = now.Add(after), nil
+		if err := a.sweepImages(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		return images.removed
+	}
+	if got := sweep(0); got != nil {
+		t.Errorf("images that have just come: %v were removed", got)
+	}
+	if got := sweep(imageLeastAge - 1); got != nil {
+		t.Errorf("images that are young: %v were removed", got)
+	}
+	if got := sweep(1); !slices.Equal(got, []string{"unused"}) {
+		t.Errorf("%v were removed, want the unused", got)
+	}
+	images.images = images.images[1:]
+	sweep(0)
+	images.images = append(images.images, &runtimeapi.Image{Id: "unused"})
+	if got := sweep(time.Hour); got != nil {
+		t.Errorf("an image that came again: %v were removed", got)
 	}
 }
