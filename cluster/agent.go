@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -18,7 +19,7 @@ import (
 const agentName = "agent"
 
 // AgentConfig is a machine that joins a cluster elsewhere.
-type AgentConfig struct{ Server, Token, NodeName, NodeListen, DataDir string }
+type AgentConfig struct{ Server, Token, NodeName, NodeListen, DataDir, Registries string }
 
 // DefaultAgentConfig is what flags need not say.
 func DefaultAgentConfig() AgentConfig {
@@ -35,7 +36,7 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := nodeListenAddress(config.NodeListen); err != nil {
+	if err := errors.Join(nodeListenAddress(config.NodeListen), registriesDir(config.Registries)); err != nil {
 		return err
 	}
 	if err := claimDir(config.DataDir); err != nil {
@@ -63,6 +64,7 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	settings := Config{
 		Name: agentName, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
 		ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
+		Registries: config.Registries,
 	}
 	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it
 		return err

@@ -38,6 +38,9 @@ type Config struct {
 	Etcd EtcdConfig `json:"etcd,omitzero"`
 	// Runtime is the directory of containerd, runc and Skiff's small helpers.
 	Runtime string `json:"runtime,omitempty"`
+	// Registries is a directory with a hosts.toml per image registry, in
+	// containerd's form: mirrors, authorities, headers.
+	Registries string `json:"registries,omitempty"`
 }
 
 // Defaults of a cluster.
@@ -90,7 +93,7 @@ func (c *Config) Validate() error {
 	if c.ServiceCIDR.Bits() < 8 || c.ServiceCIDR.Bits() > c.ServiceCIDR.Addr().BitLen()-4 {
 		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
 	}
-	errs = append(errs, c.Etcd.validate())
+	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries))
 	if !c.Node {
 		return errors.Join(errs...)
 	}
@@ -105,6 +108,18 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--pod-cidr %q: must be a range such as %s", c.PodCIDR, defaultPodCIDR))
 	}
 	return errors.Join(errs...)
+}
+
+// registriesDir: containerd reads the directory at each pull, and would say
+// nothing of one that is not there.
+func registriesDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() || !filepath.IsAbs(dir) {
+		return fmt.Errorf("--registries %q: give the absolute path of a directory such as /etc/containerd/certs.d, with REGISTRY/hosts.toml in it", dir)
+	}
+	return nil
 }
 
 // nodeListenAddress: the API server reaches the agent at the node's address,

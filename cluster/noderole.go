@@ -50,6 +50,7 @@ type NodeConfig struct {
 	ClusterCIDR netip.Prefix // all nodes' pods
 	Domain      string
 	Runtime     string
+	Registries  string
 }
 
 // nodeConfig is the node of a cluster that runs here as a whole.
@@ -57,6 +58,7 @@ func (c *Config) nodeConfig(address netip.Addr) NodeConfig {
 	return NodeConfig{
 		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Listen: c.NodeListen, ServiceCIDR: c.ServiceCIDR,
 		PodCIDR: c.PodCIDR, ClusterCIDR: c.PodCIDR, Domain: c.Domain, Runtime: c.Runtime,
+		Registries: c.Registries,
 	}
 }
 
@@ -109,6 +111,7 @@ func (n *NodeConfig) engine() containerd.Config {
 	return containerd.Config{
 		Root: root, State: filepath.Join(n.runDir(), "c"), Bin: n.Runtime, Log: filepath.Join(root, "containerd.log"),
 		CNIBin: n.Runtime, CNIConf: n.cniDir(), PauseImage: image.Pause,
+		CertsDir: n.Registries,
 	}
 }
 
