@@ -86,24 +86,26 @@ func Plan(in Input) Ruleset {
 // Part is what one owner (a service, a pod, the node) adds to the ruleset.
 type Part struct {
 	Elements []Element
-	Shapes   map[shapeRef]struct{}
+	// Chains and Sets may be wanted by other owners too: what they are follows
+	// from their names.
+	Chains map[ChainRef]MakeChain
+	Sets   map[SetRef]SetSpec
 }
 
-type shapeRef struct {
-	Family Family
-	Shape  Shape
-}
+// MakeChain makes a chain when its first owner comes.
+type MakeChain func(Config) Chain
 
 func (p *Part) add(f Family, set, key string, v Value) {
 	p.Elements = append(p.Elements, Element{Ref{f, set, key}, v})
 }
 
 func (p *Part) verdict(f Family, set, key string, s Shape) {
-	if p.Shapes == nil {
-		p.Shapes = map[shapeRef]struct{}{}
+	if p.Chains == nil {
+		p.Chains = map[ChainRef]MakeChain{}
 	}
-	p.Shapes[shapeRef{f, s}] = struct{}{}
-	p.add(f, set, key, Value{Goto: s.Name()})
+	name := s.Name()
+	p.Chains[ChainRef{f, name}] = func(c Config) Chain { return s.chain(f, c) }
+	p.add(f, set, key, Value{Goto: name})
 }
 
 // nodePart are the elements that follow from the configuration.

@@ -202,7 +202,7 @@ func TestChanges(t *testing.T) {
 		rnd := rand.New(rand.NewSource(seed))
 		book, first := NewBook(testConfig())
 		empty := func() Ruleset {
-			return Ruleset{Chains: map[ChainRef]Chain{}, Elements: map[Ref]Value{}}
+			return Ruleset{Sets: map[SetRef]SetSpec{}, Chains: map[ChainRef]Chain{}, Elements: map[Ref]Value{}}
 		}
 		single, joined, diffed := empty(), empty(), empty()
 		apply := func(r *Ruleset, what string, c Changes) {

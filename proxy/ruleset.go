@@ -55,7 +55,7 @@ const (
 	TypeNumber             // a number: an endpoint's place in its service, or its id
 )
 
-// SetSpec declares one set or map; every table has the same.
+// SetSpec declares one set or map.
 type SetSpec struct {
 	Name     string
 	Key      []Type
@@ -82,9 +82,12 @@ const (
 	SetNoMasquerade    = "no-masquerade"
 	SetFirewall        = "firewall"
 	SetFirewallSources = "firewall-sources"
+	SetPolicySelf      = "policy-self"
+	SetPolicyEgress    = "policy-egress"
+	SetPolicyIngress   = "policy-ingress"
 )
 
-// SetSpecs lists every set of a table.
+// SetSpecs lists the sets that every table has.
 func SetSpecs() []SetSpec {
 	addr, proto, port, number := TypeAddr, TypeProto, TypePort, TypeNumber
 	vip, target := []Type{addr, proto, port}, []Type{addr, port}
@@ -105,6 +108,9 @@ func SetSpecs() []SetSpec {
 		{Name: SetNoMasquerade, Key: []Type{addr}, Interval: true},
 		{Name: SetFirewall, Key: vip},
 		{Name: SetFirewallSources, Key: []Type{addr, proto, port, addr}, Interval: true},
+		{Name: SetPolicySelf, Key: []Type{addr, addr}},
+		{Name: SetPolicyEgress, Key: []Type{addr}, Verdict: true},
+		{Name: SetPolicyIngress, Key: []Type{addr}, Verdict: true},
 	}
 }
 
@@ -152,8 +158,24 @@ type Chain struct {
 // Rule is a list of statements, evaluated until one does not match.
 type Rule []Stmt
 
-// Ruleset is all that should be in the kernel.
+// SetRef names one set.
+type SetRef struct {
+	Family Family
+	Name   string
+}
+
+// Set is a set in one family's table.
+type Set struct {
+	Family Family
+	SetSpec
+}
+
+func (s Set) ref() SetRef { return SetRef{s.Family, s.Name} }
+
+// Ruleset is all that should be in the kernel. Sets are those besides SetSpecs,
+// which every table has.
 type Ruleset struct {
+	Sets     map[SetRef]SetSpec
 	Chains   map[ChainRef]Chain
 	Elements map[Ref]Value
 }
