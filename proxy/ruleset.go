@@ -196,11 +196,22 @@ func appendNumber(b []byte, n uint32) []byte {
 	return binary.NativeEndian.AppendUint32(b, n)
 }
 
-func vipKey(a netip.Addr, proto uint8, port uint16) string {
+// AddrKey is the key of one address or several.
+func AddrKey(addrs ...netip.Addr) string {
+	var b []byte
+	for _, a := range addrs {
+		b = appendAddr(b, a)
+	}
+	return string(b)
+}
+
+// VIPKey is the key of an address, protocol and port.
+func VIPKey(a netip.Addr, proto uint8, port uint16) string {
 	return string(appendPort(appendProto(appendAddr(nil, a), proto), port))
 }
 
-func nodePortKey(proto uint8, port uint16) string {
+// PortKey is the key of a protocol and port.
+func PortKey(proto uint8, port uint16) string {
 	return string(appendPort(appendProto(nil, proto), port))
 }
 
