@@ -72,13 +72,14 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 		Server: config.Server, Log: log,
 		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true}},
 		Watched: []client.Watched{
-			{Kind: resource.Pods.Info, Fields: "spec.nodeName=" + config.NodeName},
+			{Kind: resource.Pods.Info}, // of all nodes: network policies speak of them
+			{Kind: resource.NetworkPolicies.Info},
 			{Kind: resource.Nodes.Info, Fields: "metadata.name=" + config.NodeName},
 			{Kind: resource.PodCertificateRequests.Info, Fields: "spec.nodeName=" + config.NodeName},
 			{Kind: resource.ClusterTrustBundles.Info},
 			{Kind: resource.Services.Info}, {Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info},
 		},
-		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs},
+		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs(config.NodeName)},
 	})
 	parts := &components{ctx: ctx, log: log}
 	parts.start("watches", remote.Run)
@@ -91,10 +92,18 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	return nil
 }
 
-// podRefs are the secrets and config maps that a pod names: those that its node
-// may read.
-func podRefs(obj resource.Object) []client.Ref {
-	pod := obj.(*corev1.Pod)
+// podRefs are the secrets and config maps that a node's pods name: those that
+// the node may read.
+func podRefs(node string) func(resource.Object) []client.Ref {
+	return func(obj resource.Object) []client.Ref {
+		if pod := obj.(*corev1.Pod); pod.Spec.NodeName == node {
+			return refsOf(pod)
+		}
+		return nil
+	}
+}
+
+func refsOf(pod *corev1.Pod) []client.Ref {
 	var refs []client.Ref
 	for name := range resource.PodSecrets(pod) {
 		refs = append(refs, client.Ref{Kind: resource.Secrets.Info, Namespace: pod.Namespace, Name: name})
