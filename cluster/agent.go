@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,7 +19,18 @@ import (
 const agentName = "agent"
 
 // AgentConfig is a machine that joins a cluster elsewhere.
-type AgentConfig struct{ Server, Token, NodeName, NodeListen, DataDir string }
+type AgentConfig struct {
+	Server     string `json:"server"`
+	Token      string `json:"-"`
+	TokenFile  string `json:"tokenFile,omitempty"` // holds the token, in place of Token
+	NodeName   string `json:"nodeName"`
+	NodeListen string `json:"nodeListen"`
+	DataDir    string `json:"dataDir"`
+	// ID and Address are set for a node in a network namespace: what its links,
+	// tables and groups are called by, and where it is.
+	ID      string     `json:"id,omitempty"`
+	Address netip.Addr `json:"address,omitzero"`
+}
 
 // DefaultAgentConfig is what flags need not say.
 func DefaultAgentConfig() AgentConfig {
@@ -30,6 +42,13 @@ func DefaultAgentConfig() AgentConfig {
 func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	if !strings.HasPrefix(config.Server, "https://") {
 		return fmt.Errorf("--server %q: give the API server's URL, such as https://10.0.0.1:6443", config.Server)
+	}
+	if config.TokenFile != "" {
+		data, err := os.ReadFile(config.TokenFile)
+		if err != nil {
+			return fmt.Errorf("read join token: %w", err)
+		}
+		config.Token = string(data)
 	}
 	token, err := ParseJoinToken(config.Token)
 	if err != nil {
@@ -61,13 +80,15 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 // runNode runs the node with a cache that is fed over HTTP.
 func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *identity, address netip.Addr, log *slog.Logger) error {
 	settings := Config{
-		Name: agentName, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
+		Name: agentName, ID: config.ID, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
 		ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
 	}
 	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it
 		return err
 	}
-	role := &nodeRole{log: log, id: id, config: settings.nodeConfig(address)}
+	node := settings.nodeConfig(address)
+	node.ClusterCIDR = answer.ClusterCIDR
+	role := &nodeRole{log: log, id: id, config: node}
 	remote := client.NewRemote(client.RemoteConfig{
 		Server: config.Server, Log: log,
 		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true}},

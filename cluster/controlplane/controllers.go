@@ -24,6 +24,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
+	"github.com/skiff-sh/skiff/controller/ephemeralvolume"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/ipaddress"
@@ -61,6 +62,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		token.Signer(),
 		persistentvolume.Claims(),
 		persistentvolume.Volumes(),
+		ephemeralvolume.Controller(),
 		volumeprotection.Claims(),
 		volumeprotection.Volumes(),
 		replicaset.Controller(),
