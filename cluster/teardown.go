@@ -16,6 +16,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/skiff-sh/skiff/network"
+	"github.com/skiff-sh/skiff/network/lan"
 	"github.com/skiff-sh/skiff/node/containerd"
 	"github.com/skiff-sh/skiff/proxy/nft"
 )
@@ -99,12 +100,12 @@ func stopSandboxes(ctx context.Context, engine runtimeapi.RuntimeServiceClient) 
 const leftTimeout = 10 * time.Second
 
 // killLeft kills what the engine does not know of: processes in the cluster's
-// control groups, and shims of its engine. It returns when they are gone.
+// control groups, shims of its engine, and all in the namespace of a local node. It returns when they are gone.
 func killLeft(ctx context.Context, config NodeConfig) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, leftTimeout, errors.New("processes of the cluster's pods do not end"))
 	defer cancel()
 	return until(ctx, startupPoll, func() error { return nil }, func(context.Context) error {
-		left := append(groupProcesses(config.group()), shims(config.engine().Socket())...)
+		left := slices.Concat(groupProcesses(config.group()), shims(config.engine().Socket()), lan.Processes(config.namespace()))
 		for _, pid := range left {
 			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("kill process %d: %w", pid, err)
