@@ -102,7 +102,7 @@ func (h *history) put(w Write) {
 		if w.Revision <= last.to() {
 			return
 		}
-		if at == len(h.writes) && alike(last, &w) {
+		if alike(last, &w) {
 			last.merge(&w)
 			return
 		}

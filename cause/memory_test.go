@@ -146,3 +146,37 @@ func BenchmarkAdd(b *testing.B) {
 		revision++
 	}
 }
+
+// A tree as people see it: of two requests, with statuses side by side, and
+// without what the reader may not read.
+func TestPrint(t *testing.T) {
+	m := NewMemory(Limit)
+	web := Ref{Resource: "deployments.apps", Namespace: "shop", Name: "web", Revision: 2}
+	m.Add(Write{Ref: web, Time: noon, User: "alice", Manager: "kubectl", Request: "0123abcd-1", Verb: "patch", Subresource: "scale", Changes: []Change{{"spec.replicas", "1", "3"}}})
+	set := Ref{Resource: "replicasets.apps", Namespace: "shop", Name: "web-x", Revision: 3}
+	m.Add(Write{Ref: set, Time: noon, User: "system:serviceaccount:kube-system:deployment-controller", Verb: "update", After: web})
+	m.Add(Write{Ref: ref("a", 4), Time: noon, User: "system:serviceaccount:kube-system:replicaset-controller", Verb: "create", After: set})
+	m.Add(Write{Ref: ref("a", 5), Time: noon, User: "system:kube-scheduler", Verb: "create", Subresource: "binding", After: ref("a", 4), Reason: "the best", Changes: []Change{{"spec.nodeName", "", "n"}}})
+	for i, user := range []string{"system:node:n", "bob", "system:node:n"} {
+		w := told("a", int64(6+i), Change{"status.phase", Composite, Composite}, Change{"status.podIP", "", "10.1.1.1"}, Change{"x", "1", ""})
+		w.Time, w.User, w.After = noon.Add(time.Duration(i)*24*time.Hour), user, ref("a", int64(5+i))
+		m.Add(w)
+	}
+	m.Add(Write{Ref: ref("a", 9), Time: noon.Add(49 * time.Hour), User: "carol", Request: "7", Verb: "delete", Removed: true})
+	want := `2030-01-02
+12:00:00.000  alice (kubectl, request 0123abcd) scales deployments.apps/web: spec.replicas 1 → 3
+12:00:00.000  └─ a write of an object that you may not read
+12:00:00.000     └─ replicaset-controller creates pods/a
+12:00:00.000        └─ scheduler binds pods/a: spec.nodeName → n (the best)
+12:00:00.000           ├─ node n tells the status of pods/a: status.phase, status.podIP → 10.1.1.1, x 1 → nothing
+2030-01-03
+12:00:00.000           ├─ bob tells the status of pods/a: status.phase, status.podIP → 10.1.1.1, x 1 → nothing
+2030-01-04
+12:00:00.000           └─ node n tells the status of pods/a: status.phase, status.podIP → 10.1.1.1, x 1 → nothing
+13:00:00.000  carol (request 7) removes pods/a
+`
+	got := printed(m.Trace("pods", "shop", "a", func(r Ref) bool { return r.Resource != "replicasets.apps" }))
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -30,7 +30,7 @@ type printer struct {
 func (p *printer) step(s *Step, first, rest string) {
 	at := s.Time.In(p.zone)
 	if day := at.Format(time.DateOnly); day != p.day {
-		fmt.Fprintf(p.out, "%s%s\n", day, strings.TrimRight("  "+rest, " "))
+		fmt.Fprintln(p.out, day)
 		p.day = day
 	}
 	fmt.Fprintf(p.out, "%s  %s%s\n", at.Format("15:04:05.000"), first, p.line(s))

@@ -40,12 +40,12 @@ func (m *Memory) step(t *Trace, steps map[Ref]*Step, w *Write, may func(Ref) boo
 	}
 	s := &Step{Write: *w}
 	steps[w.Ref] = s
-	var parent *Write
-	// A chain never leads forward: a false claim cannot make it a circle.
-	if w.After.Revision > 0 && w.After.Revision < w.to() && left > 0 {
-		if parent = m.at(w.After); parent != nil && (parent.Revision >= w.Revision || parent.Ref == w.Ref) {
-			parent = nil
-		}
+	parent := m.parent(w)
+	for parent != nil && w.Subresource == status && parent.Subresource == status && w.object() == parent.object() {
+		parent = m.parent(parent) // each status follows the one before: they stand side by side
+	}
+	if left == 0 {
+		parent = nil
 	}
 	if !may(w.Ref) {
 		*s = Step{Write: Write{Ref: Ref{Revision: w.Revision}, Time: w.Time}, Hidden: true}
@@ -59,6 +59,18 @@ func (m *Memory) step(t *Trace, steps map[Ref]*Step, w *Write, may func(Ref) boo
 	above := m.step(t, steps, parent, may, left-1)
 	above.Led = append(above.Led, s)
 	return s
+}
+
+// parent is the write that led to another. A chain never leads forward: a false
+// claim cannot make it a circle.
+func (m *Memory) parent(w *Write) *Write {
+	if w.After.Revision == 0 {
+		return nil
+	}
+	if p := m.at(w.After); p != nil && p.Revision < w.Revision {
+		return p
+	}
+	return nil
 }
 
 func sortSteps(steps []*Step) {

@@ -222,7 +222,7 @@ func bindOp(it *Item) client.Op {
 			ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: it.UID()},
 			Target:     corev1.ObjectReference{Kind: "Node", Name: it.node},
 		},
-		Cause: fmt.Sprintf("chosen among %d nodes", it.among),
+		Cause: fmt.Sprintf("chosen out of the nodes, %d in all", it.among),
 	}
 }
 

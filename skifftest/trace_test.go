@@ -48,7 +48,7 @@ func TestTraceFromRequestToPod(t *testing.T) {
 		`\(kubectl-scale, request \w+\) changes deployments\.apps/web: spec\.replicas 1 → 2\n`,
 		`└─ deployment-controller changes replicasets\.apps/web-\w+: .*spec\.replicas 1 → 2.*\n`,
 		`   └─ replicaset-controller creates pods/` + second + `\n`,
-		`      └─ scheduler binds pods/` + second + `: spec\.nodeName → node-\d, .*\(chosen among \d+ nodes\)\n`,
+		`      └─ scheduler binds pods/` + second + `: spec\.nodeName → node-\d, .*\(chosen out of the nodes, 3 in all\)\n`,
 		`         └─ node node-\d tells the status of pods/` + second + `.*status\.phase Pending → Running.*\n$`,
 	}, `[^\n]*`))
 	if !rest.MatchString(got) {
