@@ -117,7 +117,8 @@ type Server struct {
 	reads             *places // for requests at the same time
 	writes            *places
 	metrics           *metrics.Metrics
-	owners            *apply.Tracker  // of fields
+	owners            *apply.Tracker // of fields
+	causes            *causes
 	stop              context.Context // ends watches when the server stops
 	halt              context.CancelFunc
 }
@@ -140,6 +141,7 @@ func New(config Config, deps Deps) (*Server, error) {
 		reads:  newPlaces(readPlaces),
 		writes: newPlaces(writePlaces),
 		owners: apply.New(config.Kinds),
+		causes: newCauses(),
 	}
 	s.random = newRandom(deps.Seed)
 	s.reservations = newReservations(s.random.fork())
