@@ -115,6 +115,9 @@ func (a *Agent) removeUnused(ctx context.Context, image *runtimeapi.Image) (bool
 			for _, c := range everyContainer(r.pod) {
 				used = append(used, c.Image) // it may be about to be used
 			}
+			for _, v := range imageVolumes(r.pod) {
+				used = append(used, v.Image.Reference)
+			}
 		}
 	})
 	if err != nil || len(Unused([]*runtimeapi.Image{image}, used)) == 0 {
