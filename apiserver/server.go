@@ -120,7 +120,8 @@ type Server struct {
 	reads             *places // for requests at the same time
 	writes            *places
 	metrics           *metrics.Metrics
-	owners            *apply.Tracker  // of fields
+	owners            *apply.Tracker // of fields
+	causes            *causes
 	stop              context.Context // ends watches when the server stops
 	halt              context.CancelFunc
 }
@@ -143,6 +144,7 @@ func New(config Config, deps Deps) (*Server, error) {
 		reads:  newPlaces(readPlaces),
 		writes: newPlaces(writePlaces),
 		owners: deps.Fields,
+		causes: newCauses(),
 	}
 	if s.owners == nil {
 		s.owners = apply.New(config.Kinds)

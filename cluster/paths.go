@@ -69,5 +69,12 @@ func (p Paths) SupervisorState() string { return p.SupervisorPID() + ".state" }
 // name.
 func (p Paths) Settings() string { return filepath.Join(p.Data, "cluster.json") }
 
+// Nodes holds a directory, itself laid out by Paths, for each node that lives in a
+// network namespace of this machine.
+func (p Paths) Nodes() string { return filepath.Join(p.Data, "nodes") }
+
+// Agent is how a node that lives in a network namespace joins.
+func (p Paths) Agent() string { return filepath.Join(p.Data, "agent.json") }
+
 // JoinToken lets other machines join.
 func (p Paths) JoinToken() string { return filepath.Join(p.Data, "join.token") }

@@ -180,6 +180,7 @@ func (s *server) run(ctx context.Context) error {
 			return err
 		}
 	}
+	parts.start("node-routes", s.routeToNodes)
 	parts.start("trim", trimAfterStart)
 	if role != nil {
 		role.run(parts, s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}}))

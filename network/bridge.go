@@ -58,7 +58,7 @@ func EnsureBridge(host *rtnl.Socket, c Config) (int32, error) {
 	if flags&unix.IFF_UP != 0 {
 		return index, nil
 	}
-	if err := forward(c); err != nil {
+	if err := Forward(c); err != nil {
 		return 0, err
 	}
 	if err := host.SetUp(index); err != nil {
@@ -92,8 +92,9 @@ func makeBridge(host *rtnl.Socket, c Config) (int32, error) {
 	return index, err
 }
 
-// forward lets the kernel route between pods and the world.
-func forward(c Config) error {
+// Forward lets the kernel route between pods and the world. The caller holds the
+// leases' lock.
+func Forward(c Config) error {
 	for _, r := range c.PodCIDRs {
 		name := "net/ipv4/ip_forward"
 		if r.Addr().Is6() {

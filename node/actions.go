@@ -85,6 +85,7 @@ func (a *Agent) finish(r *record, out outcome) {
 		r.refresh = out.refresh
 	}
 	r.state = Finish(r.state, out.result, now)
+	a.count(r.pod, out.result)
 	if out.result.Action.Do == MountVolumes && r.stale {
 		r.stale = false
 		r.state = Retry(r.state)

@@ -15,6 +15,7 @@ import (
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/node/cri"
+	"github.com/skiff-sh/skiff/node/metrics"
 	"github.com/skiff-sh/skiff/node/probe"
 	"github.com/skiff-sh/skiff/node/volume"
 	"github.com/skiff-sh/skiff/resource"
@@ -38,6 +39,7 @@ type Agent struct {
 	// certificates of the pods that ask for them.
 	certificates *certificates
 	images       images
+	metrics      *metrics.Metrics
 
 	inbox chan func() // what the loop is to take in
 	work  sync.WaitGroup
@@ -72,6 +74,7 @@ func New(config Config, deps Deps) (*Agent, error) {
 	a.tokens = newTokens(a.client)
 	a.certificates = newCertificates(a.client, a.config.Name, a.tell)
 	a.probes = probe.New(a.execProbe, a.probed)
+	a.metrics = metrics.New(a.config.Name, a.census)
 	host, err := detectHost(config)
 	if err != nil {
 		return nil, err

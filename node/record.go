@@ -219,7 +219,11 @@ func (a *Agent) step(r *record, now time.Time) {
 	}
 	in := Input{Pod: r.pod, Gone: r.gone, Seen: &r.seen, HostIPs: a.config.Addresses, Now: now}
 	var d Decision
+	before := r.state.Status.Phase
 	r.state, d = Step(in, r.state)
+	if before == corev1.PodPending && d.Status.Phase == corev1.PodRunning {
+		a.metrics.PodRuns(now.Sub(r.state.Started))
+	}
 	for _, e := range d.Events {
 		a.tell(r.pod, e)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpoints"
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
+	"github.com/skiff-sh/skiff/controller/ephemeralvolume"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/ipaddress"
@@ -61,6 +62,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		token.Signer(),
 		persistentvolume.Claims(),
 		persistentvolume.Volumes(),
+		ephemeralvolume.Controller(),
 		volumeprotection.Claims(),
 		volumeprotection.Volumes(),
 		replicaset.Controller(),
@@ -141,7 +143,8 @@ func permit(d *authz.Defaults, all []controller.Controller) {
 func nodeRules() []rbacv1.PolicyRule {
 	reading := []string{"get", "list", "watch"}
 	return []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Verbs: reading, Resources: []string{"services", "namespaces"}},
+		{APIGroups: []string{""}, Verbs: reading, Resources: []string{"services", "namespaces", "pods"}},
+		{APIGroups: []string{"networking.k8s.io"}, Verbs: reading, Resources: []string{"networkpolicies"}},
 		{APIGroups: []string{"discovery.k8s.io"}, Verbs: reading, Resources: []string{"endpointslices"}},
 	}
 }
