@@ -208,7 +208,7 @@ func (n *nodeRole) run(parts *components, c client.Client) {
 		return nft.Run(ctx, nft.Deps{
 			Cache: c.Cache(), Table: n.config.table(), Log: n.log.With("component", "proxy"),
 			Config: proxy.Config{
-				Node: n.config.Name, NodeIPs: []netip.Addr{n.config.Address}, PodCIDRs: []netip.Prefix{n.config.ClusterCIDR},
+				Node: n.config.Name, NodeIPs: []netip.Addr{n.config.Address}, PodCIDRs: []netip.Prefix{n.config.ClusterCIDR}, Loopback: true,
 			},
 		})
 	})
