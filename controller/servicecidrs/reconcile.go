@@ -37,7 +37,9 @@ func Controller() controller.Controller {
 		Reads: []controller.Input{
 			// What comes or goes may free one that overlaps it, or hold it.
 			{Kind: resource.ServiceCIDRs.Info, Keys: func(v *view.View, obj resource.Object) []view.Key {
-				return leaving(v, func(p netip.Prefix) bool { return slices.ContainsFunc(prefixes(obj.(*networkingv1.ServiceCIDR)), p.Overlaps) })
+				return leaving(v, func(p netip.Prefix) bool {
+					return slices.ContainsFunc(prefixes(obj.(*networkingv1.ServiceCIDR)), p.Overlaps)
+				})
 			}},
 			{Kind: resource.IPAddresses.Info, Keys: func(v *view.View, obj resource.Object) []view.Key {
 				addr, ok := ours(obj.(*networkingv1.IPAddress))
