@@ -187,6 +187,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	parts.start("node-routes", s.routeToNodes)
 	parts.start("trim", trimAfterStart)
+	parts.start("collector", paceCollector)
 	if role != nil {
 		role.run(parts, s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}}))
 	}
