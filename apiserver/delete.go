@@ -37,7 +37,7 @@ func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, c *call) er
 	if !gone {
 		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
-	if c.info.ShowsDeleted || f.as != "" {
+	if c.info.ShowsDeleted {
 		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
 	c.writeWarnings(w)
@@ -65,7 +65,13 @@ func (c *call) deleteOptions(r *http.Request) (*metav1.DeleteOptions, error) {
 		}
 	}
 	c.dryRun = len(opts.DryRun) > 0
-	return opts, c.validateDelete(opts)
+	if err := c.validateDelete(opts); err != nil {
+		return nil, err
+	}
+	if c.info.DeleteWarning != "" && opts.PropagationPolicy == nil && opts.OrphanDependents == nil { //nolint:staticcheck // old clients still send it
+		c.warn(c.info.DeleteWarning)
+	}
+	return opts, nil
 }
 
 // readDeleteOptions reads options from the query.
@@ -225,11 +231,18 @@ func propagationFinalizers(have []string, opts *metav1.DeleteOptions, orphans bo
 
 // serveDeleteCollection deletes every object that the selectors choose.
 func (s *Server) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c *call) error {
-	opts, err := c.deleteOptions(r)
+	f, err := negotiate(r)
 	if err != nil {
 		return err
 	}
 	q := r.URL.Query()
+	if _, err := c.listOptions(q, false); err != nil {
+		return err
+	}
+	opts, err := c.deleteOptions(r)
+	if err != nil {
+		return err
+	}
 	page, err := s.page(c, q)
 	if err != nil {
 		return err
@@ -239,9 +252,5 @@ func (s *Server) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c
 			return err
 		}
 	}
-	f, err := negotiate(r)
-	if err != nil {
-		return err
-	}
-	return c.writeJSONList(w, f, metav1.ListMeta{ResourceVersion: strconv.FormatInt(page.revision, 10)}, page.entries)
+	return c.writeList(w, r, f, page.meta(), page.entries)
 }

@@ -66,7 +66,15 @@ func (c *call) listOptions(q url.Values, watching bool) (listOptions, error) {
 	if c.info.Namespaced {
 		s.namespace = c.target.namespace
 	}
-	var err error
+	seconds, err := integer(q, "timeoutSeconds")
+	if err != nil {
+		return opts, err
+	}
+	limit, err := integer(q, "limit")
+	if err != nil {
+		return opts, err
+	}
+	opts.timeout, opts.limit = time.Duration(max(seconds, 0))*time.Second, int(max(limit, 0)) // upstream takes a negative limit for none
 	if text := q.Get("labelSelector"); text != "" {
 		if s.labels, err = labels.Parse(text); err != nil {
 			return opts, apierrors.NewBadRequest(err.Error())
@@ -80,15 +88,6 @@ func (c *call) listOptions(q url.Values, watching bool) (listOptions, error) {
 		}
 		s.fields = parsed.Requirements()
 	}
-	seconds, err := integer(q, "timeoutSeconds")
-	if err != nil {
-		return opts, err
-	}
-	limit, err := integer(q, "limit")
-	if err != nil {
-		return opts, err
-	}
-	opts.timeout, opts.limit = time.Duration(max(seconds, 0))*time.Second, int(max(limit, 0)) // upstream takes a negative limit for none
 	if err := checkListOptions(q, watching); err != nil {
 		return opts, err
 	}
@@ -116,10 +115,21 @@ func integer(q url.Values, name string) (int64, error) {
 // unknownField refuses a field that cannot be selected by. Kinds with no fields
 // of their own are worded otherwise.
 func (c *call) unknownField(name string) error {
-	if len(c.version.Fields) > 2 {
+	if hasOwnFields(c.version) {
 		return apierrors.NewBadRequest("field label not supported: " + name)
 	}
 	return apierrors.NewBadRequest(fmt.Sprintf("%q is not a known field selector: only %q, %q", name, "metadata.name", "metadata.namespace"))
+}
+
+// hasOwnFields tells whether a version has selectable fields beside those that all
+// kinds have.
+func hasOwnFields(version *resource.ServedInfo) bool {
+	for name := range version.Fields {
+		if !strings.HasPrefix(name, "metadata.") {
+			return true
+		}
+	}
+	return false
 }
 
 // matches tells whether an entry is selected.
@@ -215,6 +225,10 @@ type listPage struct {
 	remaining *int64
 }
 
+func (p *listPage) meta() metav1.ListMeta {
+	return metav1.ListMeta{ResourceVersion: strconv.FormatInt(p.revision, 10), Continue: p.next, RemainingItemCount: p.remaining}
+}
+
 // page reads the wanted page from the view.
 func (s *Server) page(c *call, q url.Values) (listPage, error) {
 	opts, err := c.listOptions(q, false)
@@ -271,10 +285,7 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err != nil {
 		return err
 	}
-	meta := metav1.ListMeta{
-		ResourceVersion: strconv.FormatInt(page.revision, 10), Continue: page.next, RemainingItemCount: page.remaining,
-	}
-	return c.writeList(w, r, f, meta, page.entries)
+	return c.writeList(w, r, f, page.meta(), page.entries)
 }
 
 // writeList answers with entries in the form that the client asked for.

@@ -114,7 +114,11 @@ func (c *call) writeTableList(w http.ResponseWriter, f format, meta metav1.ListM
 
 // writePartialList streams the metadata of entries.
 func writePartialList(w http.ResponseWriter, f format, meta metav1.ListMeta, entries []*view.Entry) error {
-	list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: []metav1.PartialObjectMetadata{}}
+	list := &metav1.PartialObjectMetadataList{ListMeta: meta}
+	if len(entries) == 0 { // its items are null
+		return write(w, f, http.StatusOK, f.kind(f.as), list)
+	}
+	list.Items = []metav1.PartialObjectMetadata{}
 	frame, err := json.Marshal(list)
 	if err != nil {
 		return fmt.Errorf("encode list: %w", err)

@@ -13,15 +13,19 @@ import (
 // tableOf returns entries as the rows that kubectl prints (meta/v1 Table).
 func tableOf(version *resource.ServedInfo, entries []*view.Entry, f format, now time.Time, headers bool) *metav1.Table {
 	columns := version.Info.Columns
+	rows := make([]metav1.TableRow, 0, len(entries))
 	if len(columns) == 0 {
-		columns = defaultColumns
+		columns, rows = defaultColumns, nil // no rows are null then
 	}
 	table := &metav1.Table{
-		Rows: make([]metav1.TableRow, 0, len(entries)),
+		Rows: rows,
 	}
 	table.SetGroupVersionKind(f.kind("Table"))
 	if headers {
 		for _, c := range columns {
+			if c.NoHeader {
+				continue
+			}
 			table.ColumnDefinitions = append(table.ColumnDefinitions, metav1.TableColumnDefinition{
 				Name: c.Name, Type: c.Type, Format: c.Format, Description: c.Description, Priority: c.Priority,
 			})
@@ -48,9 +52,9 @@ func tableOf(version *resource.ServedInfo, entries []*view.Entry, f format, now 
 
 // defaultColumns serve kinds that define none.
 var defaultColumns = []resource.Column[resource.Object]{
-	{Name: "Name", Type: "string", Format: "name", Description: "Name must be unique within a namespace.",
+	{Name: "Name", Type: "string", Format: "name", Description: metav1.ObjectMeta{}.SwaggerDoc()["name"],
 		Value: func(o resource.Object, _ time.Time) any { return o.GetName() }},
-	{Name: "Created At", Type: "date", Description: "When the object was created.",
+	{Name: "Created At", Type: "date", Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"],
 		Value: func(o resource.Object, _ time.Time) any {
 			return o.GetCreationTimestamp().UTC().Format(time.RFC3339)
 		}},
