@@ -178,11 +178,16 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 	deletion := metav1.NewTime(c.now.Add(time.Duration(grace) * time.Second).Truncate(time.Second))
 	if was := obj.GetDeletionTimestamp(); was == nil {
 		obj.SetDeletionTimestamp(&deletion)
-		obj.SetDeletionGracePeriodSeconds(&grace)
+		if !action.Keep { // what a controller empties has no grace, not even none
+			obj.SetDeletionGracePeriodSeconds(&grace)
+		}
 		if c.info.HasGeneration && obj.GetGeneration() > 0 {
 			obj.SetGeneration(obj.GetGeneration() + 1)
 		}
 	} else {
+		if action.Keep {
+			return change{same: true}
+		}
 		before := obj.GetDeletionGracePeriodSeconds()
 		if before != nil && grace >= *before && slices.Equal(finalizers, old.GetFinalizers()) {
 			return change{same: true} // grace is only ever shortened
