@@ -172,17 +172,17 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 		grace = *action.Grace
 	}
 	if len(finalizers) == 0 && grace == 0 && !action.Keep {
+		if c.dryRun && action.Grace != nil && obj.GetDeletionTimestamp() == nil {
+			c.stampDeletion(obj, c.now, grace) // what is not taken out is shown as it was to go
+		}
 		return change{obj: obj, remove: true, dated: true}
 	}
 	obj.SetFinalizers(finalizers)
 	deletion := metav1.NewTime(c.now.Add(time.Duration(grace) * time.Second).Truncate(time.Second))
 	if was := obj.GetDeletionTimestamp(); was == nil {
-		obj.SetDeletionTimestamp(&deletion)
-		if !action.Keep { // what a controller empties has no grace, not even none
-			obj.SetDeletionGracePeriodSeconds(&grace)
-		}
-		if c.info.HasGeneration && obj.GetGeneration() > 0 {
-			obj.SetGeneration(obj.GetGeneration() + 1)
+		c.stampDeletion(obj, deletion.Time, grace)
+		if action.Keep { // what a controller empties has no grace, not even none
+			obj.SetDeletionGracePeriodSeconds(nil)
 		}
 	} else {
 		if action.Keep {
@@ -204,6 +204,16 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 		action.Update(obj)
 	}
 	return change{obj: obj}
+}
+
+// stampDeletion marks an object as being deleted for the first time.
+func (c *call) stampDeletion(obj resource.Object, at time.Time, grace int64) {
+	deletion := metav1.NewTime(at.Truncate(time.Second))
+	obj.SetDeletionTimestamp(&deletion)
+	obj.SetDeletionGracePeriodSeconds(&grace)
+	if c.info.HasGeneration && obj.GetGeneration() > 0 {
+		obj.SetGeneration(obj.GetGeneration() + 1)
+	}
 }
 
 // propagationFinalizers puts the finalizer of the wanted propagation among the
