@@ -252,22 +252,19 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 		}
 		page.entries = make([]*view.Entry, 0, n)
 	}
-	more := int64(0)
-	var nextKey view.Key
 	sel.entries(v, from, func(e *view.Entry) bool {
-		if limit == 0 || len(page.entries) < limit {
-			page.entries = append(page.entries, e)
-			return true
-		}
-		nextKey, more = e.Key, 1
-		return false
+		page.entries = append(page.entries, e)
+		return limit == 0 || len(page.entries) < limit
 	})
-	if more > 0 && all { // upstream counts the rest only without selectors
-		more = int64(v.Count(sel.info, sel.namespace, nextKey))
+	if limit == 0 || len(page.entries) < limit || sel.bucket().Name != "" {
+		return page, nil
 	}
+	// What is left may turn out not to be selected: upstream does not look at it.
+	last := page.entries[limit-1].Key
+	more := int64(v.Count(sel.info, sel.namespace, view.Key{Namespace: last.Namespace, Name: last.Name + "\x00"}))
 	if more > 0 {
 		s.snapshots.keep(v)
-		page.next = sel.tokenAfter(page.entries[len(page.entries)-1].Key, v.Revision()).encode()
+		page.next = sel.tokenAfter(last, v.Revision()).encode()
 		if all {
 			page.remaining = &more
 		}

@@ -103,6 +103,10 @@ func writeItems(w http.ResponseWriter, f format, frame []byte, n int, item func(
 func (c *call) writeTableList(w http.ResponseWriter, f format, meta metav1.ListMeta, entries []*view.Entry) error {
 	table := tableOf(c.version, nil, f, c.now, true)
 	table.ListMeta = meta
+	if len(entries) == 0 {
+		return write(w, f, http.StatusOK, f.kind("Table"), table)
+	}
+	table.Rows = []metav1.TableRow{}
 	frame, err := json.Marshal(table)
 	if err != nil {
 		return fmt.Errorf("encode table: %w", err)
