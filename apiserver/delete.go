@@ -262,10 +262,10 @@ func (s *Server) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c
 	if err != nil {
 		return err
 	}
-	for _, e := range page.entries { // upstream answers with what they were before
+	for e := range page.entries { // upstream answers with what they were before
 		if _, _, err := s.delete(c, e.Key, opts); err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
 	}
-	return c.writeList(w, r, f, page.meta(), page.entries)
+	return c.writeList(w, f, page.meta(), page.entries)
 }

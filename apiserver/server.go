@@ -88,6 +88,9 @@ type Deps struct {
 	// for simulation. Nil: nobody can foretell them.
 	Seed *[32]byte
 	Log  *slog.Logger
+	// Fields tracks who set which field. Servers of one process may share one, which
+	// knows the schemas of all types; nil makes one.
+	Fields *apply.Tracker
 }
 
 // Server is the API server. Make it with New, Load it, and Feed it while it
@@ -117,7 +120,8 @@ type Server struct {
 	reads             *places // for requests at the same time
 	writes            *places
 	metrics           *metrics.Metrics
-	owners            *apply.Tracker  // of fields
+	owners            *apply.Tracker // of fields
+	causes            *causes
 	stop              context.Context // ends watches when the server stops
 	halt              context.CancelFunc
 }
@@ -139,7 +143,11 @@ func New(config Config, deps Deps) (*Server, error) {
 		proxyTransport: newProxyTransport(deps), trustingTransport: trusting(deps.NodeTransport),
 		reads:  newPlaces(readPlaces),
 		writes: newPlaces(writePlaces),
-		owners: apply.New(config.Kinds),
+		owners: deps.Fields,
+		causes: newCauses(),
+	}
+	if s.owners == nil {
+		s.owners = apply.New(config.Kinds)
 	}
 	s.random = newRandom(deps.Seed)
 	s.reservations = newReservations(s.random.fork())

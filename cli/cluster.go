@@ -62,9 +62,9 @@ func (s *selection) config() (config cluster.Config, exists bool, err error) {
 
 // settings are the flags that change a cluster's configuration.
 type settings struct {
-	listen, nodeName, nodeListen, serviceCIDR, podCIDR, domain string
-	noNode                                                     bool
-	etcd                                                       cluster.EtcdConfig
+	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain, registries string
+	noNode                                                                           bool
+	etcd                                                                             cluster.EtcdConfig
 }
 
 func (s *settings) flags(cmd *cobra.Command) {
@@ -74,7 +74,9 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.nodeListen, "node-listen", "", "address and port of the node agent's API (default 0.0.0.0:10250)")
 	f.StringVar(&s.serviceCIDR, "service-cidr", "", "range of service addresses (default 10.96.0.0/16)")
 	f.StringVar(&s.podCIDR, "pod-cidr", "", "range of this node's pod addresses (default 10.244.0.0/24)")
+	f.StringVar(&s.nodeCIDR, "node-cidr", "", "range of addresses of further nodes on this machine (default 10.245.0.0/24)")
 	f.StringVar(&s.domain, "cluster-domain", "", "DNS domain of the cluster (default cluster.local)")
+	f.StringVar(&s.registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringSliceVar(&s.etcd.Servers, "etcd-servers", nil, "URLs of an etcd to use in place of the built-in one")
 	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "authority of that etcd's certificates")
 	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "certificate to show to that etcd")
@@ -87,15 +89,22 @@ func (s *settings) apply(c *cluster.Config) error {
 	for _, set := range []struct {
 		value string
 		into  *string
-	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}} {
+	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}, {s.registries, &c.Registries}} {
 		if set.value != "" {
 			*set.into = set.value
 		}
 	}
+	if c.Registries != "" {
+		dir, err := filepath.Abs(c.Registries)
+		if err != nil {
+			return fmt.Errorf("--registries %q: %w", c.Registries, err)
+		}
+		c.Registries = dir
+	}
 	for _, set := range []struct {
 		flag, value string
 		into        *netip.Prefix
-	}{{"--service-cidr", s.serviceCIDR, &c.ServiceCIDR}, {"--pod-cidr", s.podCIDR, &c.PodCIDR}} {
+	}{{"--service-cidr", s.serviceCIDR, &c.ServiceCIDR}, {"--pod-cidr", s.podCIDR, &c.PodCIDR}, {"--node-cidr", s.nodeCIDR, &c.NodeCIDR}} {
 		if set.value == "" {
 			continue
 		}
@@ -122,7 +131,7 @@ func progressTo(cmd *cobra.Command) cluster.Progress {
 func upCommand() *cobra.Command {
 	var which selection
 	var set settings
-	wait, timeout := true, time.Minute
+	wait, timeout, nodes := true, time.Minute, 0
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine, in the background",
@@ -137,7 +146,7 @@ func upCommand() *cobra.Command {
 			}
 			ctx, cancel := contextWithTimeout(cmd, timeout)
 			defer cancel()
-			if err := cluster.Up(ctx, config, wait, progressTo(cmd)); err != nil {
+			if err := cluster.Up(ctx, config, nodes, wait, progressTo(cmd)); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "cluster %q is up; try \"skiff kubectl get nodes\"\n", config.Name)
@@ -146,7 +155,8 @@ func upCommand() *cobra.Command {
 	}
 	which.flags(cmd)
 	set.flags(cmd)
-	cmd.Flags().BoolVar(&wait, "wait", true, "return when the node is ready and DNS answers")
+	cmd.Flags().IntVar(&nodes, "nodes", 1, "how many nodes, those beside the first in network namespaces of this machine")
+	cmd.Flags().BoolVar(&wait, "wait", true, "return when the nodes are ready and DNS answers")
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "give up waiting after this time")
 	return cmd
 }

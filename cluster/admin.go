@@ -92,6 +92,9 @@ func until(ctx context.Context, every time.Duration, stop func() error, try func
 
 // running tells whether the process that runs a data directory is alive.
 func running(paths Paths) bool {
+	if !fileExists(paths.Lock()) {
+		return false // and the look at it makes none
+	}
 	unlock, err := lock(paths.Lock(), paths.Data)
 	if err != nil {
 		return !errors.Is(err, fs.ErrNotExist)

@@ -62,7 +62,7 @@ func ReadStatus(ctx context.Context, config Config) (Status, error) {
 		return s, nil
 	}
 	s.State = "stopped"
-	if !fileExists(paths.Lock()) || !running(paths) {
+	if !running(paths) {
 		return s, nil
 	}
 	s.State = "starting"

@@ -15,6 +15,7 @@ import (
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/node/cri"
+	"github.com/skiff-sh/skiff/node/metrics"
 	"github.com/skiff-sh/skiff/node/probe"
 	"github.com/skiff-sh/skiff/node/volume"
 	"github.com/skiff-sh/skiff/resource"
@@ -38,20 +39,24 @@ type Agent struct {
 	// certificates of the pods that ask for them.
 	certificates *certificates
 	images       images
+	metrics      *metrics.Metrics
 
-	inbox chan func() // what the loop is to take in
-	work  sync.WaitGroup
+	inbox      chan func()   // what the loop is to take in
+	unreported chan struct{} // wakes the reports of the Node
+	work       sync.WaitGroup
 
 	// The loop's own.
 	pods   map[types.UID]*record
 	byName map[view.Key]types.UID
 	timers timers
 	node   *corev1.Node
+	local  localVolumes
 	ctx    context.Context
 }
 
 // New returns an agent. The client's cache must hold Pods, Nodes, ConfigMaps,
-// Secrets, Services, ClusterTrustBundles and PodCertificateRequests.
+// Secrets, Services, ClusterTrustBundles, PodCertificateRequests and
+// PersistentVolumes. Claims it asks for where the cache does not hold them.
 func New(config Config, deps Deps) (*Agent, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("node agent's configuration: %w", err)
@@ -59,9 +64,11 @@ func New(config Config, deps Deps) (*Agent, error) {
 	config = config.withDefaults()
 	a := &Agent{
 		config: config, client: deps.Client, runtime: deps.Runtime, events: deps.Events, log: deps.Log,
-		inbox:  make(chan func(), 64),
-		pods:   map[types.UID]*record{},
-		byName: map[view.Key]types.UID{},
+		inbox:      make(chan func(), 64),
+		unreported: make(chan struct{}, 1),
+		local:      localVolumes{removing: map[string]bool{}, removed: map[string]bool{}},
+		pods:       map[types.UID]*record{},
+		byName:     map[view.Key]types.UID{},
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -72,6 +79,7 @@ func New(config Config, deps Deps) (*Agent, error) {
 	a.tokens = newTokens(a.client)
 	a.certificates = newCertificates(a.client, a.config.Name, a.tell)
 	a.probes = probe.New(a.execProbe, a.probed)
+	a.metrics = metrics.New(a.config.Name, a.census)
 	host, err := detectHost(config)
 	if err != nil {
 		return nil, err
@@ -126,7 +134,11 @@ func (a *Agent) prepare() error {
 	if err != nil {
 		return err
 	}
+	root.Local = a.config.LocalVolumes
 	a.volumes = root
+	if err := root.EmptyTrash(); err != nil {
+		a.log.Warn("data of volumes that are over stays", "err", err)
+	}
 	if err := os.MkdirAll(a.config.Logs, 0o755); err != nil {
 		return fmt.Errorf("create folder of logs: %w", err)
 	}
@@ -138,8 +150,10 @@ func (a *Agent) begin() (*watchcache.Reader, error) {
 	cache := a.client.Cache()
 	v := cache.View()
 	reader := cache.Read(v.Revision(), resource.Pods.Info, resource.ConfigMaps.Info, resource.Secrets.Info,
-		resource.ClusterTrustBundles.Info, resource.PodCertificateRequests.Info)
+		resource.ClusterTrustBundles.Info, resource.PodCertificateRequests.Info,
+		resource.PersistentVolumeClaims.Info, resource.PersistentVolumes.Info)
 	a.resync(v)
+	a.reclaimAll(v)
 	if err := a.sweep(); err != nil {
 		reader.Close()
 		return nil, err

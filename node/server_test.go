@@ -155,6 +155,17 @@ func TestServer(t *testing.T) {
 			t.Errorf("%d %s", code, body)
 		}
 	})
+	t.Run("metrics", func(t *testing.T) {
+		code, body := d.get("/metrics")
+		for _, want := range []string{
+			`kubelet_node_name{node="` + nodeName + `"} 1`, `kubelet_running_pods 1`, `kubelet_running_containers{container_state="running"} 1`,
+			`kubelet_started_containers_total{container_type="container"} 1`, `kubelet_pod_start_duration_seconds_count 1`,
+		} {
+			if code != 200 || !strings.Contains(body, want+"\n") {
+				t.Errorf("answer %d lacks %s:\n%s", code, want, body)
+			}
+		}
+	})
 	t.Run("logs", func(t *testing.T) {
 		for query, want := range map[string]string{
 			"":                                "serving\nan error line\n",

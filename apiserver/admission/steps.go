@@ -49,7 +49,7 @@ func New(c Config) *Chain {
 		defaultTolerationSeconds(),
 		defaultStorageClass(),
 		storageObjectInUseProtection(),
-		// PersistentVolumeClaimResize
+		persistentVolumeClaimResize(),
 		runtimeClass(),
 		certificateApproval(c.MaySigner),
 		certificateSigning(c.MaySigner),

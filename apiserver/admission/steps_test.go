@@ -167,6 +167,29 @@ func TestDefaultStorageClass(t *testing.T) {
 	}
 }
 
+func TestClaimsGrow(t *testing.T) {
+	c := space(t, "")
+	for _, class := range []string{"metadata: {name: grows}, allowVolumeExpansion: true", "metadata: {name: stays}"} {
+		post(t, c, "/apis/storage.k8s.io/v1/storageclasses", "{apiVersion: storage.k8s.io/v1, kind: StorageClass, provisioner: example.com/p, "+class+"}", 201)
+	}
+	const path = "/api/v1/namespaces/ns/persistentvolumeclaims"
+	grow := func(name, size string) apiservertest.Answer {
+		return c.Do("PATCH", path+"/"+name, `{"spec": {"resources": {"requests": {"storage": "`+size+`"}}}}`, "Content-Type: application/merge-patch+json")
+	}
+	for class, want := range map[string]string{
+		"grows": "",
+		"stays": "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize",
+	} {
+		post(t, c, path, "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: "+class+"}, spec: {storageClassName: "+class+", accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}", 201)
+		c.Do("PATCH", path+"/"+class, `{"spec": {"volumeName": "v"}}`, "Content-Type: application/merge-patch+json")
+		c.Do("PATCH", path+"/"+class+"/status", `{"status": {"phase": "Bound"}}`, "Content-Type: application/merge-patch+json")
+		got := grow(class, "2Gi")
+		if want == "" && got.Code != 200 || want != "" && (got.Code != 403 || !strings.Contains(message(t, got), want)) {
+			t.Errorf("class %s: got %d %s", class, got.Code, got.Body)
+		}
+	}
+}
+
 func TestPodSecurity(t *testing.T) {
 	c := space(t, "pod-security.kubernetes.io/enforce: baseline, pod-security.kubernetes.io/warn: restricted")
 	bad := "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {hostNetwork: true, containers: [{name: c, image: i}]}}"

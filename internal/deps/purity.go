@@ -13,6 +13,7 @@ import (
 // output, in production, in the simulator and in tests. Folders or files.
 func pure() []string {
 	return []string{
+		"cause",
 		"view/...",
 		"resource/...",
 		"controller/*/...",

@@ -30,6 +30,7 @@ type Agent interface {
 	Exec(ctx context.Context, namespace, pod string, uid types.UID, container string, command []string, s node.Streams) (string, error)
 	Attach(ctx context.Context, namespace, pod string, uid types.UID, container string, s node.Streams) (string, error)
 	PortForward(ctx context.Context, namespace, pod string, uid types.UID, ports []int32) (string, error)
+	Metrics() http.Handler
 }
 
 // User is who makes a request, by its client certificate.
@@ -90,6 +91,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("GET /pods", s.pods)
+	mux.Handle("GET /metrics", s.agent.Metrics())
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
 	for _, path := range []string{"{namespace}/{pod}/{container}", "{namespace}/{pod}/{uid}/{container}"} {
 		mux.HandleFunc("/exec/"+path, s.exec)
