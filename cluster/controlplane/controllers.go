@@ -40,6 +40,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/servicecidrs"
 	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/controller/tainteviction"
 	"github.com/skiff-sh/skiff/controller/token"
@@ -83,6 +84,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		endpoints.Controller(),
 		endpointslicemirroring.Controller(),
 		ipaddress.Controller(),
+		servicecidrs.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
