@@ -203,7 +203,7 @@ type Column[T Object] struct {
 // DeleteAction is what a delete request does to an object.
 type DeleteAction struct {
 	// Grace, where not nil, keeps the object with that many seconds of grace
-	// until its agent deletes it with grace 0 (pods). The time of deletion is that
+	// until its agent deletes it with grace 0 (pods); 0 lets it go at once. The time of deletion is that
 	// of the first delete request plus the grace, so for an object that is being
 	// deleted already the same grace changes nothing and a smaller one moves that
 	// time forward.
