@@ -219,9 +219,9 @@ func printStatus(cmd *cobra.Command, s cluster.Status) error {
 	if s.State == "running" {
 		fmt.Fprintf(w, "API server\t%s\t\nkubeconfig\t%s\t\n", s.Server, s.Kubeconfig)
 		for _, n := range s.Nodes {
-			state := "NotReady"
-			if n.Ready {
-				state = "Ready"
+			state := readiness(n.Ready)
+			if n.Machine == "stopped" || n.Machine == "partitioned" {
+				state += ", " + n.Machine
 			}
 			fmt.Fprintf(w, "node\t%s\t%s\n", n.Name, state)
 		}
