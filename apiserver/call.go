@@ -45,7 +45,7 @@ type call struct {
 	force           *bool  // of server-side apply
 	fieldValidation string // Strict, Warn or Ignore
 	validationAsked string // as the request says it, if it does
-	cause           string
+	origin          origin
 	while           store.Guard // what the writes depend on, beside their object
 	warnings        []string
 	// mayCreate lets a mutation make the object; created says that it has.
@@ -73,6 +73,7 @@ func (c *call) warn(messages ...string) {
 func (c *call) readOptions(r *http.Request) error {
 	q := r.URL.Query()
 	c.userAgent = r.UserAgent()
+	c.readOrigin(r)
 	c.fieldManager, c.fieldValidation = q.Get("fieldManager"), q.Get("fieldValidation")
 	c.dryRun = len(q["dryRun"]) > 0
 	if values, ok := q["force"]; ok {

@@ -62,9 +62,9 @@ func (s *selection) config() (config cluster.Config, exists bool, err error) {
 
 // settings are the flags that change a cluster's configuration.
 type settings struct {
-	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain string
-	noNode                                                               bool
-	etcd                                                                 cluster.EtcdConfig
+	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain, registries string
+	noNode, failover                                                                 bool
+	etcd                                                                             cluster.EtcdConfig
 }
 
 func (s *settings) flags(cmd *cobra.Command) {
@@ -76,10 +76,12 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.podCIDR, "pod-cidr", "", "range of this node's pod addresses (default 10.244.0.0/24)")
 	f.StringVar(&s.nodeCIDR, "node-cidr", "", "range of addresses of further nodes on this machine (default 10.245.0.0/24)")
 	f.StringVar(&s.domain, "cluster-domain", "", "DNS domain of the cluster (default cluster.local)")
+	f.StringVar(&s.registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringSliceVar(&s.etcd.Servers, "etcd-servers", nil, "URLs of an etcd to use in place of the built-in one")
 	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "authority of that etcd's certificates")
 	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "certificate to show to that etcd")
 	f.StringVar(&s.etcd.KeyFile, "etcd-keyfile", "", "key of that certificate")
+	f.BoolVar(&s.failover, "failover", false, "notice within seconds that a further node on this machine is lost, and replace its pods")
 	f.BoolVar(&s.noNode, "no-node", false, "run the control plane alone")
 }
 
@@ -88,10 +90,17 @@ func (s *settings) apply(c *cluster.Config) error {
 	for _, set := range []struct {
 		value string
 		into  *string
-	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}} {
+	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}, {s.registries, &c.Registries}} {
 		if set.value != "" {
 			*set.into = set.value
 		}
+	}
+	if c.Registries != "" {
+		dir, err := filepath.Abs(c.Registries)
+		if err != nil {
+			return fmt.Errorf("--registries %q: %w", c.Registries, err)
+		}
+		c.Registries = dir
 	}
 	for _, set := range []struct {
 		flag, value string
@@ -106,6 +115,7 @@ func (s *settings) apply(c *cluster.Config) error {
 		}
 		*set.into = prefix
 	}
+	c.Failover = c.Failover || s.failover
 	if s.noNode {
 		c.Node = false
 	}

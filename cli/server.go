@@ -122,6 +122,7 @@ what the node changed on this machine; "skiff image load --name agent" loads ima
 	f.StringVar(&config.NodeName, "node-name", defaults.NodeName, "name of this machine's node")
 	f.StringVar(&config.NodeListen, "node-listen", defaults.NodeListen, "address and port of the node agent's API")
 	f.StringVar(&config.DataDir, "data-dir", defaults.DataDir, "the agent's directory")
+	f.StringVar(&config.Registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringVar(&file, "settings", "", "read all settings from this file instead of flags")
 	logFlag(cmd, &level)
 	return cmd

@@ -2,12 +2,15 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -26,10 +29,14 @@ type AgentConfig struct {
 	NodeName   string `json:"nodeName"`
 	NodeListen string `json:"nodeListen"`
 	DataDir    string `json:"dataDir"`
+	// Registries is a directory with a hosts.toml per image registry.
+	Registries string `json:"registries,omitempty"`
 	// ID and Address are set for a node in a network namespace: what its links,
 	// tables and groups are called by, and where it is.
-	ID      string     `json:"id,omitempty"`
-	Address netip.Addr `json:"address,omitzero"`
+	ID string `json:"id,omitempty"`
+	// Failover is as in Config: the node fences itself.
+	Failover bool       `json:"failover,omitempty"`
+	Address  netip.Addr `json:"address,omitzero"`
 }
 
 // DefaultAgentConfig is what flags need not say.
@@ -54,7 +61,7 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := nodeListenAddress(config.NodeListen); err != nil {
+	if err := errors.Join(nodeListenAddress(config.NodeListen), registriesDir(config.Registries)); err != nil {
 		return err
 	}
 	if err := claimDir(config.DataDir); err != nil {
@@ -66,9 +73,11 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	}
 	defer unlock()
 	address := nodeAddress(netip.Addr{})
-	answer, key, err := askToJoin(ctx, config.Server, token, config.NodeName, []netip.Addr{address})
+	ask, stop := config.boundedByFence(ctx)
+	defer stop()
+	answer, key, err := askToJoin(ask, config.Server, token, config.NodeName, []netip.Addr{address})
 	if err != nil {
-		return err
+		return errors.Join(err, config.fenceUnjoined(err))
 	}
 	id, err := identityOf(answer, key)
 	if err != nil {
@@ -82,24 +91,29 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	settings := Config{
 		Name: agentName, ID: config.ID, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
 		ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
+		Registries: config.Registries,
 	}
 	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it
 		return err
 	}
 	node := settings.nodeConfig(address)
 	node.ClusterCIDR = answer.ClusterCIDR
+	if config.Failover {
+		node.Lease = failoverLease
+	}
 	role := &nodeRole{log: log, id: id, config: node}
 	remote := client.NewRemote(client.RemoteConfig{
 		Server: config.Server, Log: log,
-		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true}},
+		HTTP: &http.Client{Transport: nodeTransport(id)},
 		Watched: []client.Watched{
-			{Kind: resource.Pods.Info, Fields: "spec.nodeName=" + config.NodeName},
+			{Kind: resource.Pods.Info}, // of all nodes: network policies speak of them
+			{Kind: resource.NetworkPolicies.Info},
 			{Kind: resource.Nodes.Info, Fields: "metadata.name=" + config.NodeName},
 			{Kind: resource.PodCertificateRequests.Info, Fields: "spec.nodeName=" + config.NodeName},
 			{Kind: resource.ClusterTrustBundles.Info},
 			{Kind: resource.Services.Info}, {Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info},
 		},
-		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs},
+		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs(config.NodeName)},
 	})
 	parts := &components{ctx: ctx, log: log}
 	parts.start("watches", remote.Run)
@@ -112,10 +126,34 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	return nil
 }
 
-// podRefs are the secrets and config maps that a pod names: those that its node
-// may read.
-func podRefs(obj resource.Object) []client.Ref {
-	pod := obj.(*corev1.Pod)
+// A connection that has been silent for silentConnection is asked for a sign of
+// life, and given up after deadConnection, so that a node is back soon after its
+// network is.
+const (
+	silentConnection = 3 * time.Second
+	deadConnection   = 2 * time.Second
+)
+
+func nodeTransport(id *identity) *http.Transport {
+	return &http.Transport{
+		TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true,
+		DialContext: (&net.Dialer{Timeout: deadConnection}).DialContext,
+		HTTP2:       &http.HTTP2Config{SendPingTimeout: silentConnection, PingTimeout: deadConnection},
+	}
+}
+
+// podRefs are the secrets and config maps that a node's pods name: those that
+// the node may read.
+func podRefs(node string) func(resource.Object) []client.Ref {
+	return func(obj resource.Object) []client.Ref {
+		if pod := obj.(*corev1.Pod); pod.Spec.NodeName == node {
+			return refsOf(pod)
+		}
+		return nil
+	}
+}
+
+func refsOf(pod *corev1.Pod) []client.Ref {
 	var refs []client.Ref
 	for name := range resource.PodSecrets(pod) {
 		refs = append(refs, client.Ref{Kind: resource.Secrets.Info, Namespace: pod.Namespace, Name: name})

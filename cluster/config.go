@@ -36,6 +36,9 @@ type Config struct {
 	// NodeCIDR is the network of the nodes beside the first that live in network
 	// namespaces of this machine.
 	NodeCIDR netip.Prefix `json:"nodeCIDR,omitzero"`
+	// Failover has further nodes on this machine noticed in seconds when they are
+	// silent, and their pods replaced; see failover.go.
+	Failover bool `json:"failover,omitempty"`
 	// ID is set where links, tables and groups are not called by Name.
 	ID string `json:"id,omitempty"`
 	// Etcd is where the store is, if not in this process: several servers then
@@ -43,6 +46,9 @@ type Config struct {
 	Etcd EtcdConfig `json:"etcd,omitzero"`
 	// Runtime is the directory of containerd, runc and Skiff's small helpers.
 	Runtime string `json:"runtime,omitempty"`
+	// Registries is a directory with a hosts.toml per image registry, in
+	// containerd's form: mirrors, authorities, headers.
+	Registries string `json:"registries,omitempty"`
 }
 
 // Defaults of a cluster.
@@ -96,7 +102,7 @@ func (c *Config) Validate() error {
 	if c.ServiceCIDR.Bits() < 8 || c.ServiceCIDR.Bits() > c.ServiceCIDR.Addr().BitLen()-4 {
 		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
 	}
-	errs = append(errs, c.Etcd.validate())
+	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries))
 	if c.NodeCIDR.IsValid() && (!c.NodeCIDR.Addr().Is4() || c.NodeCIDR.Bits() < 16 || c.NodeCIDR.Bits() > 28) {
 		errs = append(errs, fmt.Errorf("--node-cidr %q: must be an IPv4 range of 16 to 65536 addresses, such as %s", c.NodeCIDR, defaultNodeCIDR))
 	}
@@ -114,6 +120,18 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--pod-cidr %q: must be a range such as %s", c.PodCIDR, defaultPodCIDR))
 	}
 	return errors.Join(errs...)
+}
+
+// registriesDir: containerd reads the directory at each pull, and would say
+// nothing of one that is not there.
+func registriesDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() || !filepath.IsAbs(dir) {
+		return fmt.Errorf("--registries %q: give the absolute path of a directory such as /etc/containerd/certs.d, with REGISTRY/hosts.toml in it", dir)
+	}
+	return nil
 }
 
 // nodeListenAddress: the API server reaches the agent at the node's address,

@@ -34,6 +34,7 @@ func (s *server) startLeading(parts *components, all []controller.Controller) er
 	if err != nil {
 		return err
 	}
+	parts.start("causes", func(ctx context.Context) error { return s.api.SaveCauses(ctx, id) })
 	parts.start("election", func(ctx context.Context) error {
 		config := election.Config{Name: leaderLease, ID: s.config.NodeName + "-" + id, Log: s.log.With("component", "election")}
 		return election.Run(ctx, s.local(controlplane.Elector()), config, func(ctx context.Context, term election.Term) {

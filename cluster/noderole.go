@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
@@ -51,6 +52,8 @@ type NodeConfig struct {
 	ClusterCIDR netip.Prefix // all nodes' pods
 	Domain      string
 	Runtime     string
+	Registries  string
+	Lease       time.Duration // of a node that fences itself; 0 of others
 }
 
 // nodeConfig is the node of a cluster that runs here as a whole.
@@ -58,6 +61,7 @@ func (c *Config) nodeConfig(address netip.Addr) NodeConfig {
 	return NodeConfig{
 		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Listen: c.NodeListen, ServiceCIDR: c.ServiceCIDR,
 		PodCIDR: c.PodCIDR, ClusterCIDR: clusterRange(c.PodCIDR), Domain: c.Domain, Runtime: c.Runtime,
+		Registries: c.Registries,
 	}
 }
 
@@ -124,6 +128,7 @@ func (n *NodeConfig) engine() containerd.Config {
 	return containerd.Config{
 		Root: root, State: filepath.Join(n.runDir(), "c"), Bin: n.Runtime, Log: filepath.Join(root, "containerd.log"),
 		CNIBin: n.Runtime, CNIConf: n.cniDir(), PauseImage: image.Pause,
+		CertsDir: n.Registries,
 	}
 }
 
@@ -132,7 +137,7 @@ func (n *NodeConfig) agent() node.Config {
 	return node.Config{
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
 		Root: Paths{Data: n.DataDir}.Node(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
-		CgroupRoot: n.group(),
+		CgroupRoot: n.group(), Lease: n.Lease,
 	}
 }
 

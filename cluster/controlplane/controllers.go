@@ -143,7 +143,8 @@ func permit(d *authz.Defaults, all []controller.Controller) {
 func nodeRules() []rbacv1.PolicyRule {
 	reading := []string{"get", "list", "watch"}
 	return []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Verbs: reading, Resources: []string{"services", "namespaces"}},
+		{APIGroups: []string{""}, Verbs: reading, Resources: []string{"services", "namespaces", "pods"}},
+		{APIGroups: []string{"networking.k8s.io"}, Verbs: reading, Resources: []string{"networkpolicies"}},
 		{APIGroups: []string{"discovery.k8s.io"}, Verbs: reading, Resources: []string{"endpointslices"}},
 	}
 }

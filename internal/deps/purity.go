@@ -13,13 +13,14 @@ import (
 // output, in production, in the simulator and in tests. Folders or files.
 func pure() []string {
 	return []string{
+		"cause",
 		"view/...",
 		"resource/...",
 		"controller/*/...",
 		"scheduler/schedule.go", "scheduler/class.go", "scheduler/kind.go", "scheduler/preempt.go", "scheduler/message.go", "scheduler/profile.go", "scheduler/queue.go", "scheduler/snapshot/...", "scheduler/plugin/...",
 		"proxy/...",
 		"dns/answer.go",
-		"node/pod.go", "node/admit.go", "node/evict.go", "node/status.go",
+		"node/pod.go", "node/admit.go", "node/evict.go", "node/status.go", "node/fence.go",
 		"watchcache/log.go",
 	}
 }

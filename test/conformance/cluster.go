@@ -29,12 +29,13 @@ func (c *cluster) run(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// up starts the cluster, empty, with the test images on its nodes.
-func (c *cluster) up(ctx context.Context, images string) error {
+// up starts the cluster, empty, with the test images on its nodes. Those that
+// tests insist on pulling come from the registries of a directory.
+func (c *cluster) up(ctx context.Context, images, registries string) error {
 	if err := c.down(ctx); err != nil {
 		return err
 	}
-	if err := c.run(ctx, "up", "--node-name", "node-1", "--nodes", strconv.Itoa(c.nodes)); err != nil {
+	if err := c.run(ctx, "up", "--node-name", "node-1", "--nodes", strconv.Itoa(c.nodes), "--registries", registries); err != nil {
 		return err
 	}
 	return c.run(ctx, "image", "load", images)

@@ -120,7 +120,13 @@ func (o *options) test(ctx context.Context, u *upstream, images string) (r *repo
 		logs := c.keepLogs(o.reports)
 		err = errors.Join(err, logs, c.down(context.WithoutCancel(ctx)))
 	}()
-	if err := c.up(ctx, images); err != nil {
+	registries := filepath.Join(o.reports, "registries")
+	stop, err := serveImages(images, registries)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	if err := c.up(ctx, images, registries); err != nil {
 		return nil, err
 	}
 	r, began := &report{}, time.Now()
