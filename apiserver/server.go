@@ -91,6 +91,9 @@ type Deps struct {
 	// for simulation. Nil: nobody can foretell them.
 	Seed *[32]byte
 	Log  *slog.Logger
+	// Fields tracks who set which field. Servers of one process may share one, which
+	// knows the schemas of all types; nil makes one.
+	Fields *apply.Tracker
 }
 
 // Server is the API server. Make it with New, Load it, and Feed it while it
@@ -143,8 +146,11 @@ func New(config Config, deps Deps) (*Server, error) {
 		proxyTransport: newProxyTransport(deps), trustingTransport: trusting(deps.NodeTransport),
 		reads:  newPlaces(readPlaces),
 		writes: newPlaces(writePlaces),
-		owners: apply.New(config.Kinds),
+		owners: deps.Fields,
 		causes: newCauses(),
+	}
+	if s.owners == nil {
+		s.owners = apply.New(config.Kinds)
 	}
 	s.random = newRandom(deps.Seed)
 	s.reservations = newReservations(s.random.fork())

@@ -136,7 +136,7 @@ func (n *NodeConfig) agent() node.Config {
 	listen, _ := netip.ParseAddrPort(n.Listen) // was checked before; 0 is the usual port
 	return node.Config{
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
-		Root: Paths{Data: n.DataDir}.Node(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
+		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
 		CgroupRoot: n.group(), Lease: n.Lease,
 	}
 }
@@ -210,7 +210,7 @@ func (n *nodeRole) run(parts *components, c client.Client) {
 		return nft.Run(ctx, nft.Deps{
 			Cache: c.Cache(), Table: n.config.table(), Log: n.log.With("component", "proxy"),
 			Config: proxy.Config{
-				Node: n.config.Name, NodeIPs: []netip.Addr{n.config.Address}, PodCIDRs: []netip.Prefix{n.config.ClusterCIDR},
+				Node: n.config.Name, NodeIPs: []netip.Addr{n.config.Address}, PodCIDRs: []netip.Prefix{n.config.ClusterCIDR}, Loopback: true,
 			},
 		})
 	})

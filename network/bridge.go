@@ -61,6 +61,12 @@ func EnsureBridge(host *rtnl.Socket, c Config) (int32, error) {
 	if err := Forward(c); err != nil {
 		return 0, err
 	}
+	// Host ports on 127.0.0.1: the bridge may carry loopback addresses on the way
+	// to their translation. The setting goes with the bridge; the service proxy's
+	// rules keep strangers out.
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+c.Bridge+"/route_localnet", []byte("1"), 0); err != nil {
+		return 0, fmt.Errorf("let bridge %s carry loopback addresses: %w", c.Bridge, err)
+	}
 	if err := host.SetUp(index); err != nil {
 		return 0, fmt.Errorf("set bridge %s up: %w", c.Bridge, err)
 	}

@@ -27,6 +27,9 @@ type Config struct {
 	Root string
 	// Logs is the folder of pods' logs; Root/logs if empty.
 	Logs string
+	// LocalVolumes is the folder of the volumes that the built-in class of storage
+	// has on this node; it has none if empty.
+	LocalVolumes string
 	// ResolvConf is the node's resolver configuration; /etc/resolv.conf if empty.
 	ResolvConf string
 	// SeccompRoot holds Localhost seccomp profiles; Root/seccomp if empty.

@@ -31,6 +31,7 @@ func (a *Agent) register(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-beat.C:
+		case <-a.unreported:
 		}
 		now := time.Now()
 		due := now.Sub(written) >= statusInterval
@@ -71,6 +72,9 @@ func (a *Agent) report(ctx context.Context, now time.Time, due bool) (ready bool
 	}
 	ready = len(unmet) == 0
 	want := a.node.DeepCopy()
+	if err := a.ask(ctx, func() { want.Annotations = a.localAnnotations() }); err != nil {
+		return ready, err
+	}
 	want.Status.Conditions = conditionsOf(unmet, a.figures().Scarce(), now)
 	old, ok := view.Get(a.client.Cache().View(), resource.Nodes, "", a.config.Name)
 	if !ok {
@@ -107,24 +111,31 @@ func (a *Agent) writeNodeStatus(ctx context.Context, old, want *corev1.Node) err
 	return nil
 }
 
-// writeNodeLabels adds what the agent says of the node to what others said.
+// writeNodeLabels adds what the agent says of the node, in labels and
+// annotations, to what others said.
 func (a *Agent) writeNodeLabels(ctx context.Context, old, want *corev1.Node) error {
-	labels := map[string]string{}
-	for k, v := range want.Labels {
-		if old.Labels[k] != v {
-			labels[k] = v
-		}
-	}
-	patch := map[string]any{"metadata": map[string]any{"labels": labels}}
+	labels, annotations := differing(want.Labels, old.Labels), differing(want.Annotations, old.Annotations)
+	patch := map[string]any{"metadata": map[string]any{"labels": labels, "annotations": annotations}}
 	if old.Spec.PodCIDR == "" && want.Spec.PodCIDR != "" {
 		patch["spec"] = map[string]any{"podCIDR": want.Spec.PodCIDR, "podCIDRs": want.Spec.PodCIDRs}
-	} else if len(labels) == 0 {
+	} else if len(labels)+len(annotations) == 0 {
 		return nil
 	}
 	if _, err := a.client.Do(ctx, client.MergePatch(resource.Nodes, "", old.Name, "", patch)); err != nil {
 		return fmt.Errorf("write node labels: %w", err)
 	}
 	return nil
+}
+
+// differing returns what of want is not so in old.
+func differing(want, old map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range want {
+		if old[k] != v {
+			out[k] = v
+		}
+	}
+	return out
 }
 
 // conditionsOf returns the node's conditions, given what the runtime lacks and

@@ -27,7 +27,8 @@ type Config struct {
 	// AllowExternalIPs serves spec.externalIPs. They let whoever may create a
 	// service take over any address, so the default is to refuse them.
 	AllowExternalIPs bool
-	// Loopback serves host ports on 127.0.0.1 too; needs route_localnet.
+	// Loopback serves host ports on 127.0.0.1 too; needs route_localnet on the
+	// pods' bridge.
 	Loopback bool
 	// MasqueradeMark is one bit of the packet mark; 0 means DefaultMasqueradeMark.
 	MasqueradeMark uint32

@@ -17,7 +17,8 @@ import (
 	"github.com/skiff-sh/skiff/watchcache"
 )
 
-// Deps is what Run needs. The sysctls of Sysctls must be set beforehand.
+// Deps is what Run needs. The node must forward packets, and the pods' bridge
+// hand its frames to the IP filter.
 type Deps struct {
 	// Cache is the view of the cluster, complete for services, endpoint
 	// slices, nodes, pods, namespaces and network policies when Run is called.
