@@ -36,6 +36,7 @@ import (
 	nodeapi "github.com/skiff-sh/skiff/node/server"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/proxy"
+	"github.com/skiff-sh/skiff/proxy/health"
 	"github.com/skiff-sh/skiff/proxy/nft"
 )
 
@@ -213,6 +214,9 @@ func (n *nodeRole) run(parts *components, c client.Client) {
 				Node: n.config.Name, NodeIPs: []netip.Addr{n.config.Address}, PodCIDRs: []netip.Prefix{n.config.ClusterCIDR}, Loopback: true,
 			},
 		})
+	})
+	parts.start("health-ports", func(ctx context.Context) error {
+		return health.Run(ctx, health.Deps{Cache: c.Cache(), Node: n.config.Name, Log: n.log.With("component", "proxy")})
 	})
 	parts.start("dns", func(ctx context.Context) error {
 		if err := n.ensureBridge(); err != nil {

@@ -25,10 +25,12 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/ephemeralvolume"
+	"github.com/skiff-sh/skiff/controller/flowschema"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/ipaddress"
 	"github.com/skiff-sh/skiff/controller/job"
+	"github.com/skiff-sh/skiff/controller/loadbalancer"
 	"github.com/skiff-sh/skiff/controller/localvolume"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
@@ -83,10 +85,12 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		endpoints.Controller(),
 		endpointslicemirroring.Controller(),
 		ipaddress.Controller(),
+		loadbalancer.Controller(),
 		servicecidrs.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
+		flowschema.Controller(),
 		resourcequota.Controller(kinds),
 		job.Controller(),
 		job.Orphans(),

@@ -30,7 +30,7 @@ func pure() []string {
 func impure() []string {
 	return []string{
 		"view/entry.go", // encodes an object once, whoever asks first
-		"proxy/run.go", "proxy/nft/...", "proxy/iptables/...", "proxy/ipvs/...", "proxy/userspace/...",
+		"proxy/run.go", "proxy/nft/...", "proxy/health/run.go", "proxy/iptables/...", "proxy/ipvs/...", "proxy/userspace/...",
 	}
 }
 
