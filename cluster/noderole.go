@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
@@ -53,6 +54,7 @@ type NodeConfig struct {
 	Domain      string
 	Runtime     string
 	Registries  string
+	Lease       time.Duration // of a node that fences itself; 0 of others
 }
 
 // nodeConfig is the node of a cluster that runs here as a whole.
@@ -136,7 +138,7 @@ func (n *NodeConfig) agent() node.Config {
 	return node.Config{
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
 		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
-		CgroupRoot: n.group(),
+		CgroupRoot: n.group(), Lease: n.Lease,
 	}
 }
 

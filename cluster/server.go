@@ -223,7 +223,7 @@ func (s *server) apiConfig(e *encryption) apiserver.Config {
 	return apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{s.config.ServiceCIDR}, NodePorts: nodePorts,
 		AdvertiseAddress: s.address, AdvertisePort: s.port(),
-		Beyond: map[string]http.Handler{encryptionPath: e},
+		Beyond: map[string]http.Handler{encryptionPath: e}, EvictAfter: s.config.evictAfter(),
 	}
 }
 

@@ -224,7 +224,7 @@ func (a *Agent) step(r *record, now time.Time) {
 	if !r.refresh.IsZero() && !now.Before(r.refresh) {
 		a.refresh(r)
 	}
-	in := Input{Pod: r.pod, Gone: r.gone, Seen: &r.seen, HostIPs: a.config.Addresses, Now: now}
+	in := Input{Pod: r.pod, Gone: r.gone, Seen: &r.seen, HostIPs: a.config.Addresses, Now: now, Renewed: a.renewed, Lease: a.config.Lease}
 	var d Decision
 	before := r.state.Status.Phase
 	r.state, d = Step(in, r.state)

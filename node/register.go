@@ -40,7 +40,7 @@ func (a *Agent) register(ctx context.Context) {
 			if due {
 				written = now
 			}
-			err = a.renew(ctx, now)
+			err = a.heartbeat(ctx, now)
 		}
 		if ctx.Err() != nil {
 			return
@@ -206,8 +206,16 @@ func sameNodeStatus(a, b *corev1.NodeStatus) bool {
 // leaseNamespace holds the nodes' Leases (KEP-589).
 const leaseNamespace = "kube-node-lease"
 
-// renew shows that the node lives.
-func (a *Agent) renew(ctx context.Context, now time.Time) error {
+// heartbeat renews the lease, unless that is done more often elsewhere.
+func (a *Agent) heartbeat(ctx context.Context, now time.Time) error {
+	if a.config.Lease > 0 {
+		return nil
+	}
+	return a.renew(ctx, now, 4*heartbeat)
+}
+
+// renew shows that the node lives, and will be heard of again within a time.
+func (a *Agent) renew(ctx context.Context, now time.Time, within time.Duration) error {
 	name := a.config.Name
 	v := a.client.Cache().View()
 	var owner []metav1.OwnerReference
@@ -216,7 +224,8 @@ func (a *Agent) renew(ctx context.Context, now time.Time) error {
 	}
 	// A node elsewhere may not watch leases, so whether there is one shows when it
 	// is written.
-	patch := map[string]any{"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name}}
+	seconds := int32(within / time.Second)
+	patch := map[string]any{"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name, "leaseDurationSeconds": seconds}}
 	if owner != nil {
 		patch["metadata"] = map[string]any{"ownerReferences": owner}
 	}
@@ -224,7 +233,6 @@ func (a *Agent) renew(ctx context.Context, now time.Time) error {
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
-	seconds := int32(4 * heartbeat / time.Second)
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: leaseNamespace, Name: name, OwnerReferences: owner},
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: &seconds, RenewTime: &metav1.MicroTime{Time: now}},
