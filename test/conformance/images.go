@@ -104,14 +104,17 @@ func website(name string) func(*pantry) [][]image.File {
 		for i := range files {
 			files[i].Mode |= 0o644 // the module cache keeps all read-only
 		}
-		return append(agnhost(p), files)
+		// A test of volumes made of images reads which system this one stems from.
+		return append(agnhost(p), files, []image.File{p.extended("usr/lib/os-release", "VARIANT=\"in place of Alpine Linux\"\n")})
 	}
 }
 
-// busybox has its own tools before those of Debian. Its shell drops variables
-// whose names contain a dash, which tests read: bash stays sh.
+// busybox has its own tools before those of Debian.
 func busybox(p *pantry) [][]image.File {
-	var files []image.File
+	files := []image.File{
+		{Path: "bin/sh", Mode: executable, Data: []byte(shell)},
+		{Path: "bin/sysctl", Mode: fs.ModeSymlink | 0o777, Link: "/bin/busybox"},
+	}
 	for _, name := range p.applets {
 		if name != "sh" && name != "bash" && name != "busybox" {
 			files = append(files, image.File{Path: "usr/local/bin/" + name, Mode: fs.ModeSymlink | 0o777, Link: "/bin/busybox"})
@@ -119,6 +122,16 @@ func busybox(p *pantry) [][]image.File {
 	}
 	return [][]image.File{files}
 }
+
+// shell is busybox's own, whose messages tests read. That of Debian's version
+// drops variables whose names contain a dash, which other tests read: bash runs
+// where there are any.
+const shell = `#!/bin/bash -p
+while IFS= read -r -d '' variable; do
+	[[ ${variable%%=*} =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || exec -a "$0" /bin/bash "$@"
+done < /proc/self/environ
+exec -a "$0" /bin/busybox "$@"
+`
 
 func nginx(*pantry) [][]image.File {
 	const config = `user www-data;
