@@ -53,7 +53,7 @@ type Agent struct {
 }
 
 // New returns an agent. The client's cache must hold Pods, Nodes, ConfigMaps,
-// Secrets, Services, ClusterTrustBundles and PodCertificateRequests.
+// Secrets, Services, ClusterTrustBundles, PodCertificateRequests and RuntimeClasses.
 func New(config Config, deps Deps) (*Agent, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("node agent's configuration: %w", err)

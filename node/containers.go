@@ -127,37 +127,49 @@ func writeOpen(path string, data []byte, mode os.FileMode) error {
 
 func (j *job) volumeMount(c *corev1.Container, i int, env []Env) (*runtimeapi.Mount, error) {
 	m := &c.VolumeMounts[i]
-	for n := range j.pod.Spec.Volumes {
-		v := &j.pod.Spec.Volumes[n]
-		if v.Name != m.Name {
-			continue
+	v := volumeNamed(j.pod, m.Name)
+	switch {
+	case v == nil:
+		return nil, fmt.Errorf("cannot find volume %q to mount into container %q", m.Name, c.Name)
+	case v.Image != nil:
+		return &runtimeapi.Mount{
+			ContainerPath: m.MountPath, Readonly: true, ImageSubPath: m.SubPath,
+			Image: &runtimeapi.ImageSpec{Image: v.Image.Reference, UserSpecifiedImage: v.Image.Reference},
+		}, nil
+	}
+	out := &runtimeapi.Mount{
+		ContainerPath: m.MountPath, HostPath: j.agent.volumes.Volume(j.pod.UID, v),
+		Readonly: m.ReadOnly || readOnlyVolume(v),
+	}
+	if !strings.HasPrefix(out.ContainerPath, "/") {
+		out.ContainerPath = "/" + out.ContainerPath
+	}
+	if r := m.RecursiveReadOnly; r != nil && *r != corev1.RecursiveReadOnlyDisabled && m.ReadOnly {
+		out.RecursiveReadOnly = true
+	}
+	if p := m.MountPropagation; p != nil {
+		switch *p {
+		case corev1.MountPropagationHostToContainer:
+			out.Propagation = runtimeapi.MountPropagation_PROPAGATION_HOST_TO_CONTAINER
+		case corev1.MountPropagationBidirectional:
+			out.Propagation = runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL
 		}
-		out := &runtimeapi.Mount{
-			ContainerPath: m.MountPath, HostPath: j.agent.volumes.Volume(j.pod.UID, v),
-			Readonly: m.ReadOnly || readOnlyVolume(v),
-		}
-		if !strings.HasPrefix(out.ContainerPath, "/") {
-			out.ContainerPath = "/" + out.ContainerPath
-		}
-		if r := m.RecursiveReadOnly; r != nil && *r != corev1.RecursiveReadOnlyDisabled && m.ReadOnly {
-			out.RecursiveReadOnly = true
-		}
-		if p := m.MountPropagation; p != nil {
-			switch *p {
-			case corev1.MountPropagationHostToContainer:
-				out.Propagation = runtimeapi.MountPropagation_PROPAGATION_HOST_TO_CONTAINER
-			case corev1.MountPropagationBidirectional:
-				out.Propagation = runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL
-			}
-		}
-		sub, err := subPath(m, env)
-		if err != nil || sub == "" {
-			return out, err
-		}
-		out.HostPath, err = j.agent.volumes.SubPath(j.pod.UID, out.HostPath, sub, c.Name, i)
+	}
+	sub, err := subPath(m, env)
+	if err != nil || sub == "" {
 		return out, err
 	}
-	return nil, fmt.Errorf("cannot find volume %q to mount into container %q", m.Name, c.Name)
+	out.HostPath, err = j.agent.volumes.SubPath(j.pod.UID, out.HostPath, sub, c.Name, i)
+	return out, err
+}
+
+func volumeNamed(pod *corev1.Pod, name string) *corev1.Volume {
+	for i := range pod.Spec.Volumes {
+		if pod.Spec.Volumes[i].Name == name {
+			return &pod.Spec.Volumes[i]
+		}
+	}
+	return nil
 }
 
 // readOnlyVolume reports whether nobody but the agent may write a volume.

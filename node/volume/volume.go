@@ -110,6 +110,8 @@ func (r Root) Mount(ctx context.Context, pod *corev1.Pod, src Sources) error {
 func (r Root) mount(ctx context.Context, pod *corev1.Pod, v *corev1.Volume, src Sources) error {
 	path := r.Volume(pod.UID, v)
 	switch {
+	case v.Image != nil:
+		return nil // the runtime mounts it
 	case v.HostPath != nil:
 		return hostPath(v.HostPath)
 	case v.EmptyDir != nil:
