@@ -59,10 +59,10 @@ schemas:
 	@cd test/differential && $(GO) run . -schemas ../../apiserver/openapi/schemas.json.gz
 
 # Upstream's conformance suite: FOCUS and SKIP are regular expressions, PROCS the
-# tests at once. The first time builds for half an hour.
+# tests at once, NODES the cluster's nodes. The first time builds for half an hour.
 conformance: build
 	@$(GO) run ./test/conformance $(if $(FOCUS),-focus '$(FOCUS)') $(if $(SKIP),-skip '$(SKIP)') \
-		$(if $(PROCS),-procs $(PROCS)) $(if $(NAME),-name $(NAME)) $(if $(OUTPUT),-output $(OUTPUT))
+		$(if $(PROCS),-procs $(PROCS)) $(if $(NODES),-nodes $(NODES)) $(if $(NAME),-name $(NAME)) $(if $(OUTPUT),-output $(OUTPUT))
 
 # Whole clusters on virtual time with faults by seed: SEEDS=1..1000, or one.
 sim:

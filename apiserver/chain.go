@@ -55,6 +55,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, err)
 		return
 	}
+	if t.path == TracePath {
+		s.serveTrace(w, r, wants.User)
+		return
+	}
 	if beyond := s.config.Beyond[t.path]; beyond != nil {
 		beyond.ServeHTTP(w, r)
 		return
@@ -63,7 +67,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveDocument(w, r)
 		return
 	}
-	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t, received: received})
+	s.serveResource(w, r, &call{ctx: r.Context(), user: wants.User, verb: verb, target: t, received: received, origin: origin{request: w.Header().Get("Audit-Id")}})
 }
 
 // stamp sets what every answer carries: how it may be kept, and the request's
@@ -120,12 +124,12 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		defer c.end()
 		w = &c.answer
 	}
-	if c.info.Deprecated != "" {
-		c.warn(c.info.Deprecated)
-	}
 	defer c.bound(r)()
 	err := c.checkRoute(r)
 	if err == nil {
+		if c.info.Deprecated != "" {
+			c.warn(c.info.Deprecated)
+		}
 		err = c.readOptions(r)
 	}
 	if err == nil {

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,7 +43,7 @@ func (s *Server) serveComponents(w http.ResponseWriter, r *http.Request, c *call
 				entries = append(entries, e)
 			}
 		}
-		return c.writeList(w, r, f, metav1.ListMeta{}, entries)
+		return c.writeList(w, f, metav1.ListMeta{}, slices.Values(entries))
 	}
 	return errMethod
 }

@@ -51,7 +51,7 @@ func (s *Server) create(c *call, obj resource.Object) (resource.Object, error) {
 	if v, err := strconv.ParseUint(obj.GetResourceVersion(), 10, 64); err == nil && v != 0 && !c.dryRun {
 		return nil, plainError("resourceVersion should not be set on objects to be created")
 	}
-	if err := s.store(c, obj, 0); err != nil {
+	if err := s.store(c, obj, nil); err != nil {
 		var conflict *store.ConflictError
 		if errors.As(err, &conflict) {
 			return nil, s.alreadyExists(c, obj)

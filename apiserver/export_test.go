@@ -14,3 +14,14 @@ func (s *Server) AwaitPlaces(ctx context.Context, taken, waiting int) {
 		<-tick.C
 	}
 }
+
+// AwaitSaving returns when what leads to writes is saved from now on.
+func (s *Server) AwaitSaving(ctx context.Context) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for saving := false; ctx.Err() == nil && !saving; <-tick.C {
+		s.causes.mu.Lock()
+		saving = s.causes.saving
+		s.causes.mu.Unlock()
+	}
+}

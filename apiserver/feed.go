@@ -28,6 +28,13 @@ func (s *Server) Load(ctx context.Context) error {
 	return nil
 }
 
+// Adopt is Load and Bootstrap for who has at hand what they would come to: v is
+// the store's content, of a cluster that was bootstrapped.
+func (s *Server) Adopt(v *view.View) {
+	s.cache.Reset(v)
+	s.booted.Store(int32(len(bootSteps)))
+}
+
 // read makes a view of what the store has in a range.
 func (s *Server) read(ctx context.Context, r store.Range) (*view.View, error) {
 	edit := (&view.View{}).Edit()

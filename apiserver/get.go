@@ -105,9 +105,11 @@ func (c *call) writeEntry(w http.ResponseWriter, f format, code int, e *view.Ent
 	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
-		table := tableOf(c.version, []*view.Entry{e}, f, c.now, true)
-		table.ResourceVersion = e.Object.GetResourceVersion()
-		return write(w, f, code, f.kind("Table"), table)
+		table, err := newTableMaker(c.version, f, c.now).single(e, true)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, f, code, table)
 	case f.as == "PartialObjectMetadata":
 		return write(w, f, code, f.kind(f.as), partialOf(e, f))
 	case f.as != "":
@@ -146,6 +148,7 @@ func (c *call) writeWarnings(w http.ResponseWriter) {
 		}
 		w.Header().Add("Warning", "299 - "+string(text))
 	}
+	c.warnings = nil // an answer that turns out a refusal says them once
 }
 
 // partialOf returns the metadata of an entry alone.

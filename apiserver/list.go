@@ -1,11 +1,11 @@
 package apiserver
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math/bits"
+	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	selectionop "k8s.io/apimachinery/pkg/selection"
 
 	"github.com/skiff-sh/skiff/resource"
@@ -66,7 +65,15 @@ func (c *call) listOptions(q url.Values, watching bool) (listOptions, error) {
 	if c.info.Namespaced {
 		s.namespace = c.target.namespace
 	}
-	var err error
+	seconds, err := integer(q, "timeoutSeconds")
+	if err != nil {
+		return opts, err
+	}
+	limit, err := integer(q, "limit")
+	if err != nil {
+		return opts, err
+	}
+	opts.timeout, opts.limit = time.Duration(max(seconds, 0))*time.Second, int(max(limit, 0)) // upstream takes a negative limit for none
 	if text := q.Get("labelSelector"); text != "" {
 		if s.labels, err = labels.Parse(text); err != nil {
 			return opts, apierrors.NewBadRequest(err.Error())
@@ -80,15 +87,6 @@ func (c *call) listOptions(q url.Values, watching bool) (listOptions, error) {
 		}
 		s.fields = parsed.Requirements()
 	}
-	seconds, err := integer(q, "timeoutSeconds")
-	if err != nil {
-		return opts, err
-	}
-	limit, err := integer(q, "limit")
-	if err != nil {
-		return opts, err
-	}
-	opts.timeout, opts.limit = time.Duration(max(seconds, 0))*time.Second, int(max(limit, 0)) // upstream takes a negative limit for none
 	if err := checkListOptions(q, watching); err != nil {
 		return opts, err
 	}
@@ -116,10 +114,21 @@ func integer(q url.Values, name string) (int64, error) {
 // unknownField refuses a field that cannot be selected by. Kinds with no fields
 // of their own are worded otherwise.
 func (c *call) unknownField(name string) error {
-	if len(c.version.Fields) > 2 {
+	if hasOwnFields(c.version) {
 		return apierrors.NewBadRequest("field label not supported: " + name)
 	}
 	return apierrors.NewBadRequest(fmt.Sprintf("%q is not a known field selector: only %q, %q", name, "metadata.name", "metadata.namespace"))
+}
+
+// hasOwnFields tells whether a version has selectable fields beside those that all
+// kinds have.
+func hasOwnFields(version *resource.ServedInfo) bool {
+	for name := range version.Fields {
+		if !strings.HasPrefix(name, "metadata.") {
+			return true
+		}
+	}
+	return false
 }
 
 // matches tells whether an entry is selected.
@@ -209,10 +218,14 @@ func checkListOptions(q url.Values, watching bool) error {
 
 // listPage is the answer to a list, before it is encoded.
 type listPage struct {
-	entries   []*view.Entry
+	entries   iter.Seq[*view.Entry] // may be read again and again
 	revision  int64
 	next      string // continue token or ""
 	remaining *int64
+}
+
+func (p *listPage) meta() metav1.ListMeta {
+	return metav1.ListMeta{ResourceVersion: strconv.FormatInt(p.revision, 10), Continue: p.next, RemainingItemCount: p.remaining}
 }
 
 // page reads the wanted page from the view.
@@ -229,36 +242,57 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 	if err != nil {
 		return listPage{}, err
 	}
-	page := listPage{revision: v.Revision()}
+	var chosen iter.Seq[*view.Entry] = func(yield func(*view.Entry) bool) { sel.entries(v, from, yield) }
 	all := sel.labels.Empty() && len(sel.fields) == 0
-	if all && sel.name == "" { // a list that grew would leave several times its size behind
-		n := v.Count(sel.info, sel.namespace, from)
+	if !all || sel.name != "" { // to choose again would cost more than to remember
+		some := chosen
 		if limit > 0 {
-			n = min(n, limit)
+			some = first(limit, chosen)
 		}
-		page.entries = make([]*view.Entry, 0, n)
+		chosen = slices.Values(slices.Collect(some))
 	}
-	more := int64(0)
-	var nextKey view.Key
-	sel.entries(v, from, func(e *view.Entry) bool {
-		if limit == 0 || len(page.entries) < limit {
-			page.entries = append(page.entries, e)
-			return true
-		}
-		nextKey, more = e.Key, 1
-		return false
-	})
-	if more > 0 && all { // upstream counts the rest only without selectors
-		more = int64(v.Count(sel.info, sel.namespace, nextKey))
+	page := listPage{revision: v.Revision(), entries: chosen}
+	if limit == 0 {
+		return page, nil
 	}
-	if more > 0 {
-		s.snapshots.keep(v)
-		page.next = sel.tokenAfter(page.entries[len(page.entries)-1].Key, v.Revision()).encode()
-		if all {
-			page.remaining = &more
-		}
+	page.entries = first(limit, chosen)
+	last := nth(limit, chosen)
+	if last == nil || sel.bucket().Name != "" {
+		return page, nil
+	}
+	// What is left may turn out not to be selected: upstream does not look at it.
+	rest := int64(v.Count(sel.info, sel.namespace, view.Key{Namespace: last.Key.Namespace, Name: last.Key.Name + "\x00"}))
+	if rest == 0 {
+		return page, nil
+	}
+	s.snapshots.keep(v)
+	page.next = sel.tokenAfter(last.Key, v.Revision()).encode()
+	if all { // upstream counts the rest only without selectors
+		page.remaining = &rest
 	}
 	return page, nil
+}
+
+// first yields the first n entries.
+func first(n int, entries iter.Seq[*view.Entry]) iter.Seq[*view.Entry] {
+	return func(yield func(*view.Entry) bool) {
+		left := n
+		for e := range entries {
+			if left--; left < 0 || !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// nth returns the nth entry, nil where there are fewer.
+func nth(n int, entries iter.Seq[*view.Entry]) *view.Entry {
+	for e := range entries {
+		if n--; n == 0 {
+			return e
+		}
+	}
+	return nil
 }
 
 // serveList answers with a list, written from the entries' own bytes.
@@ -271,85 +305,25 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err != nil {
 		return err
 	}
-	meta := metav1.ListMeta{
-		ResourceVersion: strconv.FormatInt(page.revision, 10), Continue: page.next, RemainingItemCount: page.remaining,
-	}
-	return c.writeList(w, r, f, meta, page.entries)
+	return c.writeList(w, f, page.meta(), page.entries)
 }
 
 // writeList answers with entries in the form that the client asked for.
-func (c *call) writeList(w http.ResponseWriter, r *http.Request, f format, meta metav1.ListMeta, entries []*view.Entry) error {
+func (c *call) writeList(w http.ResponseWriter, f format, meta metav1.ListMeta, entries iter.Seq[*view.Entry]) error {
 	c.writeWarnings(w)
 	switch {
 	case f.as == "Table":
 		return c.writeTableList(w, f, meta, entries)
+	case f.as == "PartialObjectMetadataList" && f.media == typeProtobuf:
+		return writeProtobufList(w, f.kind("PartialObjectMetadataList"), meta, entries, partialItem{})
 	case f.as == "PartialObjectMetadataList":
-		if f.media != typeProtobuf {
-			return writePartialList(w, f, meta, entries)
-		}
-		list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: make([]metav1.PartialObjectMetadata, 0, len(entries))}
-		for _, e := range entries {
-			list.Items = append(list.Items, *partialOf(e, f))
-		}
-		return write(w, f, http.StatusOK, f.kind(f.as), list)
+		return writePartialList(w, f, meta, entries)
 	case f.as != "":
 		return notConverted(fmt.Sprintf("you requested %s, but the requested object is a list (*%sList)", f.as, c.internalName()))
 	case f.media == typeProtobuf:
-		return c.writeProtobufList(w, meta, entries)
+		kind := c.version.GVK
+		kind.Kind += "List"
+		return writeProtobufList(w, kind, meta, entries, wholeItem{c.version})
 	}
 	return c.writeJSONList(w, f, meta, entries)
-}
-
-// writeProtobufList writes the two fields that every list of the API has:
-// 1 is metadata, 2 the items. The list is never in memory as a whole: its
-// length is known from the entries' own bytes, which are copied through a
-// small buffer.
-func (c *call) writeProtobufList(w http.ResponseWriter, meta metav1.ListMeta, entries []*view.Entry) error {
-	metaRaw, err := meta.Marshal()
-	if err != nil {
-		return fmt.Errorf("encode list metadata: %w", err)
-	}
-	size := fieldSize(len(metaRaw))
-	for _, e := range entries {
-		raw, err := e.In(c.version).Protobuf()
-		if err != nil {
-			return notAcceptable(mediaTypes...)
-		}
-		size += fieldSize(len(raw))
-	}
-	apiVersion, kind := c.version.GVK.ToAPIVersionAndKind()
-	typeMeta := runtime.TypeMeta{APIVersion: apiVersion, Kind: kind + "List"}
-	typeRaw, err := typeMeta.Marshal()
-	if err != nil {
-		return fmt.Errorf("encode list: %w", err)
-	}
-	// runtime.Unknown: 1 type, 2 the list, 3 and 4 content encoding and type, both empty.
-	head := appendField([]byte("k8s\x00"), 1, typeRaw)
-	head = binary.AppendUvarint(append(head, 2<<3|2), uint64(size))
-	w.Header().Set("Content-Length", strconv.Itoa(len(head)+size+len(resource.EnvelopeTail)))
-	stream := newListStream(w, typeProtobuf)
-	stream.add(appendField(head, 1, metaRaw))
-	var prefix [binary.MaxVarintLen64]byte
-	for _, e := range entries {
-		raw, err := e.In(c.version).Protobuf()
-		if err != nil {
-			return err
-		}
-		if !stream.add(binary.AppendUvarint(append(prefix[:0], 2<<3|2), uint64(len(raw))), raw) {
-			return nil
-		}
-	}
-	stream.add([]byte(resource.EnvelopeTail))
-	stream.end()
-	return nil
-}
-
-// fieldSize is the size of a length-delimited protobuf field.
-func fieldSize(n int) int { return 1 + (bits.Len32(uint32(n)|1)+6)/7 + n }
-
-// appendField writes a length-delimited protobuf field.
-func appendField(out []byte, number byte, data []byte) []byte {
-	out = append(out, number<<3|2)
-	out = binary.AppendUvarint(out, uint64(len(data)))
-	return append(out, data...)
 }

@@ -40,7 +40,8 @@ func (l *local) Cache() *watchcache.Cache { return l.server.cache }
 func (l *local) Do(ctx context.Context, op client.Op) (resource.Object, error) {
 	s := l.server
 	c := &call{
-		ctx: ctx, user: l.user, verb: string(op.Verb), info: op.Kind, version: op.Kind.Served[0], now: s.deps.Now(), cause: op.Cause, while: l.while,
+		ctx: ctx, user: l.user, verb: string(op.Verb), info: op.Kind, version: op.Kind.Served[0], now: s.deps.Now(), while: l.while,
+		origin:          origin{component: true, reason: op.Cause, after: op.After},
 		fieldValidation: metav1.FieldValidationIgnore, fieldManager: componentManager(l.user.Name),
 		target: target{gvr: op.Kind.GVR, namespace: op.Namespace, name: op.Name, subresource: op.Subresource},
 	}

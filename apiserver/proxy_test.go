@@ -26,6 +26,8 @@ func TestProxies(t *testing.T) {
 	at := pods + "/p:" + u.Port() + "/proxy"
 	want(t, c.Do("GET", at+"/a/b?c=d", ""), 200, "GET /a/b?c=d", at+"/a/b", `href="`+at+`/x"`)
 	want(t, c.Do("POST", at+"/a/", "hello"), 200, "POST /a/ hello")
+	want(t, c.Do("PATCH", at+"/a", "x"), 200, "PATCH /a x")
+	want(t, c.Do("GET", at+"/a", "", "Accept: text/html"), 200, "GET /a")
 	want(t, c.Do("DELETE", at+"/a?watch=1", ""), 200, "DELETE /a?watch=1")
 	want(t, c.Do("GET", pods+"/p:1/proxy/", ""), 503, "error trying to reach service")
 	want(t, c.Do("GET", pods+"/a:b:c/proxy/", ""), 400, `invalid pod request \"a:b:c\"`)

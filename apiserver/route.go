@@ -13,8 +13,8 @@ import (
 // with upstream, before its verb sees it, in words of their own. Only the bare
 // types count here; what their parameters ask for is negotiated later.
 func (c *call) checkRoute(r *http.Request) error {
-	if c.part == nil && c.target.subresource != "" {
-		return nil // connections and the like
+	if c.part == nil && c.target.subresource != "" || isConnection(c.target.subresource) {
+		return nil // what is behind a connection has media types of its own
 	}
 	if c.verb == "patch" && !slices.Contains(patchTypes, bareType(r.Header.Get("Content-Type"))) {
 		return plainStatus(http.StatusUnsupportedMediaType, "415: Unsupported Media Type")

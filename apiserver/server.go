@@ -46,6 +46,9 @@ type Config struct {
 	// Beyond are handlers of paths that are no part of the Kubernetes API. They
 	// are called for who is authorized to the verb and path.
 	Beyond map[string]http.Handler
+	// EvictAfter is how long, in seconds, pods that do not say tolerate a node that is
+	// not ready or not reachable; upstream's 300 if zero.
+	EvictAfter int64
 	// MaxBody bounds a request's body, in bytes. 3 MiB as upstream if zero.
 	MaxBody int64
 }
@@ -88,6 +91,9 @@ type Deps struct {
 	// for simulation. Nil: nobody can foretell them.
 	Seed *[32]byte
 	Log  *slog.Logger
+	// Fields tracks who set which field. Servers of one process may share one, which
+	// knows the schemas of all types; nil makes one.
+	Fields *apply.Tracker
 }
 
 // Server is the API server. Make it with New, Load it, and Feed it while it
@@ -117,7 +123,8 @@ type Server struct {
 	reads             *places // for requests at the same time
 	writes            *places
 	metrics           *metrics.Metrics
-	owners            *apply.Tracker  // of fields
+	owners            *apply.Tracker // of fields
+	causes            *causes
 	stop              context.Context // ends watches when the server stops
 	halt              context.CancelFunc
 }
@@ -139,7 +146,11 @@ func New(config Config, deps Deps) (*Server, error) {
 		proxyTransport: newProxyTransport(deps), trustingTransport: trusting(deps.NodeTransport),
 		reads:  newPlaces(readPlaces),
 		writes: newPlaces(writePlaces),
-		owners: apply.New(config.Kinds),
+		owners: deps.Fields,
+		causes: newCauses(),
+	}
+	if s.owners == nil {
+		s.owners = apply.New(config.Kinds)
 	}
 	s.random = newRandom(deps.Seed)
 	s.reservations = newReservations(s.random.fork())
@@ -148,6 +159,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: s.random.suffix, MaySigner: s.maySigner,
 		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil }, Observe: s.metrics.Admitted,
+		EvictAfter:       config.EvictAfter,
 		MutatingWebhooks: webhooks.Mutate, ValidatingWebhooks: webhooks.Validate,
 	})
 	// The library has no other way to bound what copying makes of a document.

@@ -39,6 +39,7 @@ type watcher struct {
 	flush     func()
 	headers   bool // the first Table carries the column definitions
 	head      eventHead
+	table     *tableMaker
 	patience  patience
 	out       []byte // events that were not written yet; its memory is used again
 	added     int    // how many these are
@@ -56,6 +57,9 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	from, v, err := s.watchFrom(c, q)
 	if err != nil {
 		return err
+	}
+	if watcher.format.media == typeYAML {
+		return notAcceptable(streamTypes...)
 	}
 	watcher.sent = s.metrics.Watch(c.version.GVR)
 	timeout := time.Duration(1800+rand.IntN(1800)) * time.Second // upstream's: spread, so that clients do not come back at once
@@ -87,15 +91,13 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 	if err != nil {
 		return nil, err
 	}
-	if f.media == typeYAML {
-		return nil, notAcceptable(streamTypes...)
-	}
 	opts, err := c.listOptions(q, true)
 	if err != nil {
 		return nil, err
 	}
 	return &watcher{
-		call: c, sel: opts.sel, timeout: opts.timeout, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), patience: newPatience(w),
+		call: c, sel: opts.sel, timeout: opts.timeout, format: f, w: w, headers: true, head: newEventHead(c.version.GVK), table: newTableMaker(c.version, f, c.now),
+		patience:  newPatience(w),
 		bookmarks: truthy(q.Get("allowWatchBookmarks")),
 		initial:   wantsInitial(q),
 		flush:     func() { _ = http.NewResponseController(w).Flush() }, // a client that is gone ends the context
@@ -241,10 +243,12 @@ func (w *watcher) add(kind watch.EventType, e *view.Entry, revision int64) error
 	}
 	switch w.format.as {
 	case "Table":
-		table := tableOf(w.call.version, []*view.Entry{e}, w.format, w.call.now, w.headers)
-		table.ResourceVersion = e.Object.GetResourceVersion()
+		table, err := w.table.single(e, w.headers)
+		if err != nil {
+			return err
+		}
 		w.headers = false
-		return w.addObject(kind, w.format.kind("Table"), table)
+		return w.frame(kind, table)
 	case "PartialObjectMetadata":
 		return w.addObject(kind, w.format.kind("PartialObjectMetadata"), partialOf(e, w.format))
 	}

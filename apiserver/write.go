@@ -27,10 +27,9 @@ import (
 // object.
 const maxTries = 20
 
-// store writes obj if the stored revision is still expect (0: none), and
-// returns when the view has it, so that whoever reads after the answer reads
+// store writes obj if what is stored is still old (nil: nothing), and returns when the view has it, so that whoever reads after the answer reads
 // it. obj gets its new resource version.
-func (s *Server) store(c *call, obj resource.Object, expect int64) error {
+func (s *Server) store(c *call, obj resource.Object, old *view.Entry) error {
 	if c.dryRun {
 		return nil
 	}
@@ -40,15 +39,16 @@ func (s *Server) store(c *call, obj resource.Object, expect int64) error {
 		return err
 	}
 	key := c.info.Key(obj.GetNamespace(), obj.GetName())
-	operation, began := "update", time.Now()
-	if expect == 0 {
-		operation = "create"
+	operation, expect, began := "create", int64(0), time.Now()
+	if old != nil {
+		operation, expect = "update", old.Revision
 	}
 	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, Value: data, If: expect, TTL: c.info.TTL, While: c.while})
 	s.metrics.Stored(operation, c.info.GR(), time.Since(began))
 	if err != nil {
 		return err
 	}
+	s.remember(c, revision, old, obj)
 	if _, err := s.cache.WaitFor(c.ctx, revision); err != nil {
 		return err
 	}
@@ -69,6 +69,7 @@ func (s *Server) remove(c *call, e *view.Entry) (revision int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	s.remember(c, revision, e, nil)
 	_, err = s.cache.WaitFor(c.ctx, revision)
 	return revision, err
 }
@@ -151,10 +152,8 @@ func (s *Server) commit(c *call, e *view.Entry, result change) error {
 			result.obj.SetResourceVersion(strconv.FormatInt(revision, 10))
 		}
 		return err
-	case e == nil:
-		return s.store(c, result.obj, 0)
 	}
-	return s.store(c, result.obj, e.Revision)
+	return s.store(c, result.obj, e)
 }
 
 const optimisticLock = "the object has been modified; please apply your changes to the latest version and try again"

@@ -13,17 +13,22 @@ import (
 	"github.com/skiff-sh/skiff/bench/process"
 )
 
-const (
-	simulatedNodes = 1000
-	simulatedPods  = 5000
-	// schedulePatience is how long a pod may stay unbound before the row gives up.
-	schedulePatience = 10 * time.Second
-)
+// schedulePatience is how long a pod may stay unbound before the row gives up.
+const schedulePatience = 10 * time.Second
+
+// schedulePods is how many pods the rows of a whole scheduling create.
+const schedulePods = 5000
 
 // scheduleRow creates pods that nodes without machines are to run, and measures
 // until all are bound.
 func scheduleRow(b *bench) []line {
-	rate := line{measure: "5,000 pods created and bound, 1,000 nodes", unit: perSecond, goal: 4000}
+	return append(b.scheduleOn(1000, 4000, b.peers), b.scheduleOn(5000, 0, false)...) // upstream needs minutes for 5,000 nodes
+}
+
+// scheduleOn measures a number of nodes, upstream too where peers says so. A goal
+// of 0 is none.
+func (b *bench) scheduleOn(nodes int, goal float64, peers bool) []line {
+	rate := line{measure: fmt.Sprintf("5,000 pods created and bound, %s nodes", thousands(int64(nodes))), unit: perSecond, goal: goal}
 	cpu := line{measure: "server processor, each", unit: seconds, goal: 500e-6, fine: true}
 	t, err := b.startSkiff()
 	if err != nil {
@@ -31,20 +36,17 @@ func scheduleRow(b *bench) []line {
 		return []line{rate}
 	}
 	defer t.stop()
-	f, err := b.schedule(t)
+	f, err := b.schedule(t, nodes)
 	if err != nil {
 		rate.why = t.why(err)
 		return []line{rate}
 	}
 	rate.skiff, cpu.skiff, rate.note = f.rate, f.cpu.Seconds(), f.note
-	if err := b.etcdLimits(); err == nil {
-		const writes = 2 // create and bind
-		rate.limit, cpu.limit = b.limits.txn[manyClients].rate/writes, writes*b.limits.txn[manyClients].cpu.Seconds()
-	}
-	if b.peers {
+	b.limitSchedule(&rate, &cpu)
+	if peers {
 		t, err := b.upstream()
 		if err == nil {
-			f, err = b.schedule(t)
+			f, err = b.schedule(t, nodes)
 		}
 		if err != nil {
 			rate.note = joinNotes(rate.note, "upstream: "+err.Error())
@@ -55,10 +57,19 @@ func scheduleRow(b *bench) []line {
 	return []line{rate, cpu}
 }
 
-func (b *bench) schedule(t *target) (figure, error) {
+// limitSchedule is etcd alone with the two writes of each pod: create and bind.
+func (b *bench) limitSchedule(rate, cpu *line) {
+	const writes = 2
+	if err := b.etcdLimits(); err != nil {
+		rate.note = joinNotes(rate.note, "limit: "+err.Error())
+		return
+	}
+	rate.limit, cpu.limit = b.limits.txn[manyClients].rate/writes, writes*b.limits.txn[manyClients].cpu.Seconds()
+}
+
+func (b *bench) schedule(t *target, nodes int) (figure, error) {
 	const name = "schedule"
-	nodes, pods := b.count(simulatedNodes), b.count(simulatedPods)
-	if err := t.makeNodes(nodes); err != nil {
+	if err := t.makeNodes(b.count(nodes)); err != nil {
 		return figure{}, err
 	}
 	if err := t.podNamespace(name); err != nil {
@@ -68,6 +79,17 @@ func (b *bench) schedule(t *target) (figure, error) {
 	if err != nil {
 		return figure{}, err
 	}
+	f, err := t.placePods(name, b.count(schedulePods))
+	if err != nil {
+		return figure{}, err
+	}
+	after, _, err := process.Memory(t.pids...)
+	f.note = fmt.Sprintf("resident memory grew by %.1f KiB a pod", (after-before)/float64(b.count(schedulePods))/1024)
+	return f, err
+}
+
+// placePods creates pods in a namespace and measures until all are bound.
+func (t *target) placePods(name string, pods int) (figure, error) {
 	path := "/api/v1/namespaces/" + name + "/pods"
 	var last time.Time
 	began := time.Now()
@@ -86,11 +108,7 @@ func (b *bench) schedule(t *target) (figure, error) {
 	if err != nil {
 		return figure{}, err
 	}
-	after, _, err := process.Memory(t.pids...)
-	return figure{
-		rate: float64(pods) / last.Sub(began).Seconds(), cpu: used / time.Duration(pods),
-		note: fmt.Sprintf("resident memory grew by %.1f KiB a pod", (after-before)/float64(pods)/1024),
-	}, err
+	return figure{rate: float64(pods) / last.Sub(began).Seconds(), cpu: used / time.Duration(pods)}, nil
 }
 
 // awaitBound returns when n pods have a node. A pod that gets one begins to
@@ -137,20 +155,25 @@ func (t *target) makeNodes(n int) error {
 	node := newTemplate(encode(core("Node"), &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name: "node-" + digits, Labels: map[string]string{"kubernetes.io/hostname": "node-" + digits},
 	}}))
-	status := `{"status":{"capacity":{"cpu":"32","memory":"64Gi","pods":"110"},"allocatable":{"cpu":"32","memory":"64Gi","pods":"110"},` +
-		`"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady","lastHeartbeatTime":%q}]}}`
-	now := time.Now().UTC().Format(time.RFC3339)
+	status := readyStatus()
 	_, err := load{on: t, setup: true, clients: manyClients, ops: n, do: func(c *conn, _, i int) (int, error) {
 		if size, err := c.do(request{method: "POST", path: "/api/v1/nodes", media: mediaProtobuf, body: node.number(nil, i)}); err != nil {
 			return size, err
 		}
 		path := fmt.Sprintf("/api/v1/nodes/node-%08d", i)
-		if size, err := c.do(request{method: "PATCH", path: path + "/status", media: mediaMergePatch, body: fmt.Appendf(nil, status, now)}); err != nil {
+		if size, err := c.do(request{method: "PATCH", path: path + "/status", media: mediaMergePatch, body: status}); err != nil {
 			return size, err
 		}
 		return c.do(request{method: "PATCH", path: path, media: mediaMergePatch, body: []byte(`{"spec":{"taints":null}}`)})
 	}}.run()
 	return err
+}
+
+// readyStatus is what a node tells of itself now.
+func readyStatus() []byte {
+	const status = `{"status":{"capacity":{"cpu":"32","memory":"64Gi","pods":"110"},"allocatable":{"cpu":"32","memory":"64Gi","pods":"110"},` +
+		`"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady","lastHeartbeatTime":%q}]}}`
+	return fmt.Appendf(nil, status, time.Now().UTC().Format(time.RFC3339))
 }
 
 // podNamespace makes a namespace and waits until pods can be created in it.

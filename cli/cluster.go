@@ -62,9 +62,9 @@ func (s *selection) config() (config cluster.Config, exists bool, err error) {
 
 // settings are the flags that change a cluster's configuration.
 type settings struct {
-	listen, nodeName, nodeListen, serviceCIDR, podCIDR, domain string
-	noNode                                                     bool
-	etcd                                                       cluster.EtcdConfig
+	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain, registries, schedulerConfig string
+	noNode, failover                                                                                  bool
+	etcd                                                                                              cluster.EtcdConfig
 }
 
 func (s *settings) flags(cmd *cobra.Command) {
@@ -74,11 +74,15 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.nodeListen, "node-listen", "", "address and port of the node agent's API (default 0.0.0.0:10250)")
 	f.StringVar(&s.serviceCIDR, "service-cidr", "", "range of service addresses (default 10.96.0.0/16)")
 	f.StringVar(&s.podCIDR, "pod-cidr", "", "range of this node's pod addresses (default 10.244.0.0/24)")
+	f.StringVar(&s.nodeCIDR, "node-cidr", "", "range of addresses of further nodes on this machine (default 10.245.0.0/24)")
 	f.StringVar(&s.domain, "cluster-domain", "", "DNS domain of the cluster (default cluster.local)")
+	f.StringVar(&s.schedulerConfig, "scheduler-config", "", "file with upstream's KubeSchedulerConfiguration: profiles of the scheduler")
+	f.StringVar(&s.registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringSliceVar(&s.etcd.Servers, "etcd-servers", nil, "URLs of an etcd to use in place of the built-in one")
 	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "authority of that etcd's certificates")
 	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "certificate to show to that etcd")
 	f.StringVar(&s.etcd.KeyFile, "etcd-keyfile", "", "key of that certificate")
+	f.BoolVar(&s.failover, "failover", false, "notice within seconds that a further node on this machine is lost, and replace its pods")
 	f.BoolVar(&s.noNode, "no-node", false, "run the control plane alone")
 }
 
@@ -87,15 +91,25 @@ func (s *settings) apply(c *cluster.Config) error {
 	for _, set := range []struct {
 		value string
 		into  *string
-	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}} {
+	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}, {s.registries, &c.Registries}, {s.schedulerConfig, &c.SchedulerConfig}} {
 		if set.value != "" {
 			*set.into = set.value
 		}
 	}
+	for flag, path := range map[string]*string{"--registries": &c.Registries, "--scheduler-config": &c.SchedulerConfig} {
+		if *path == "" {
+			continue
+		}
+		whole, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("%s %q: %w", flag, *path, err)
+		}
+		*path = whole
+	}
 	for _, set := range []struct {
 		flag, value string
 		into        *netip.Prefix
-	}{{"--service-cidr", s.serviceCIDR, &c.ServiceCIDR}, {"--pod-cidr", s.podCIDR, &c.PodCIDR}} {
+	}{{"--service-cidr", s.serviceCIDR, &c.ServiceCIDR}, {"--pod-cidr", s.podCIDR, &c.PodCIDR}, {"--node-cidr", s.nodeCIDR, &c.NodeCIDR}} {
 		if set.value == "" {
 			continue
 		}
@@ -105,6 +119,7 @@ func (s *settings) apply(c *cluster.Config) error {
 		}
 		*set.into = prefix
 	}
+	c.Failover = c.Failover || s.failover
 	if s.noNode {
 		c.Node = false
 	}
@@ -122,7 +137,7 @@ func progressTo(cmd *cobra.Command) cluster.Progress {
 func upCommand() *cobra.Command {
 	var which selection
 	var set settings
-	wait, timeout := true, time.Minute
+	wait, timeout, nodes := true, time.Minute, 0
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine, in the background",
@@ -137,7 +152,7 @@ func upCommand() *cobra.Command {
 			}
 			ctx, cancel := contextWithTimeout(cmd, timeout)
 			defer cancel()
-			if err := cluster.Up(ctx, config, wait, progressTo(cmd)); err != nil {
+			if err := cluster.Up(ctx, config, nodes, wait, progressTo(cmd)); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "cluster %q is up; try \"skiff kubectl get nodes\"\n", config.Name)
@@ -146,7 +161,8 @@ func upCommand() *cobra.Command {
 	}
 	which.flags(cmd)
 	set.flags(cmd)
-	cmd.Flags().BoolVar(&wait, "wait", true, "return when the node is ready and DNS answers")
+	cmd.Flags().IntVar(&nodes, "nodes", 1, "how many nodes, those beside the first in network namespaces of this machine")
+	cmd.Flags().BoolVar(&wait, "wait", true, "return when the nodes are ready and DNS answers")
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "give up waiting after this time")
 	return cmd
 }
@@ -217,9 +233,9 @@ func printStatus(cmd *cobra.Command, s cluster.Status) error {
 	if s.State == "running" {
 		fmt.Fprintf(w, "API server\t%s\t\nkubeconfig\t%s\t\n", s.Server, s.Kubeconfig)
 		for _, n := range s.Nodes {
-			state := "NotReady"
-			if n.Ready {
-				state = "Ready"
+			state := readiness(n.Ready)
+			if n.Machine == "stopped" || n.Machine == "partitioned" {
+				state += ", " + n.Machine
 			}
 			fmt.Fprintf(w, "node\t%s\t%s\n", n.Name, state)
 		}

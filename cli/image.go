@@ -11,13 +11,14 @@ import (
 )
 
 func imageCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Load and list the images of a cluster's node on this machine"}
+	cmd := &cobra.Command{Use: "image", Short: "Load and list the images of a cluster's nodes on this machine"}
 	cmd.AddCommand(imageLoadCommand(), imageListCommand())
 	return cmd
 }
 
 func imageLoadCommand() *cobra.Command {
 	var which selection
+	node := ""
 	cmd := &cobra.Command{
 		Use:   "load FILE...",
 		Short: "Load image archives: OCI, or as \"docker save\" writes them",
@@ -27,18 +28,19 @@ func imageLoadCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cluster.LoadImages(cmd.Context(), config, args, func(name string) {
+			return cluster.LoadImages(cmd.Context(), config, node, args, func(name string) {
 				fmt.Fprintf(cmd.OutOrStdout(), "loaded %s\n", name)
 			})
 		},
 	}
 	which.flags(cmd)
+	cmd.Flags().StringVar(&node, "node", "", "load into this node alone (default all of the cluster's on this machine)")
 	return cmd
 }
 
 func imageListCommand() *cobra.Command {
 	var which selection
-	output := ""
+	output, node := "", ""
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -49,7 +51,7 @@ func imageListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			images, err := cluster.ListImages(cmd.Context(), config)
+			images, err := cluster.ListImages(cmd.Context(), config, node)
 			if err != nil {
 				return err
 			}
@@ -65,6 +67,7 @@ func imageListCommand() *cobra.Command {
 		},
 	}
 	which.flags(cmd)
+	cmd.Flags().StringVar(&node, "node", "", "the node to look at (default the cluster's first on this machine)")
 	outputFlag(cmd, &output)
 	return cmd
 }

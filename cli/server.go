@@ -93,7 +93,7 @@ func serverCommand() *cobra.Command {
 
 func agentCommand() *cobra.Command {
 	var config cluster.AgentConfig
-	level := ""
+	level, file := "", ""
 	cmd := &cobra.Command{
 		Use:   "agent --server URL --token TOKEN",
 		Short: "Run this machine as a node of a cluster elsewhere, in the foreground",
@@ -107,6 +107,11 @@ what the node changed on this machine; "skiff image load --name agent" loads ima
 			if err != nil {
 				return err
 			}
+			if file != "" {
+				if config, err = cluster.ReadAgentSettings(file); err != nil {
+					return err
+				}
+			}
 			return cluster.RunAgent(cmd.Context(), config, log)
 		},
 	}
@@ -117,6 +122,8 @@ what the node changed on this machine; "skiff image load --name agent" loads ima
 	f.StringVar(&config.NodeName, "node-name", defaults.NodeName, "name of this machine's node")
 	f.StringVar(&config.NodeListen, "node-listen", defaults.NodeListen, "address and port of the node agent's API")
 	f.StringVar(&config.DataDir, "data-dir", defaults.DataDir, "the agent's directory")
+	f.StringVar(&config.Registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
+	f.StringVar(&file, "settings", "", "read all settings from this file instead of flags")
 	logFlag(cmd, &level)
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/skiff-sh/skiff/cause"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 	"github.com/skiff-sh/skiff/watchcache"
@@ -73,9 +74,11 @@ type Op struct {
 	// Delete holds preconditions, grace and propagation of a delete; it may be nil.
 	Delete *metav1.DeleteOptions
 
-	// Cause says what led to this change, for people: it is kept in the audit
-	// trail.
+	// Cause says why this change is made, for people; After is the change that made
+	// the component act. Where that is zero, it acts on the object that it writes.
+	// Both are kept beside the change (package cause).
 	Cause string
+	After cause.Ref
 }
 
 // String names the operation for logs: "create pods default/web-x".

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/skiff-sh/skiff/cause"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 	"github.com/skiff-sh/skiff/watchcache"
@@ -292,7 +293,7 @@ func (r *Remote) Do(ctx context.Context, op Op) (resource.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := r.request(ctx, method, path, protobufMedia, media, body)
+	res, err := r.request(ctx, method, path, protobufMedia, media, body, causeOf(op)...)
 	if err != nil {
 		return nil, err
 	}
@@ -401,8 +402,19 @@ func encodeOp(op Op) (method, path string, body []byte, media string, err error)
 	return method, path, body, media, err
 }
 
-// request sends a request and returns the answer if it is a success.
-func (r *Remote) request(ctx context.Context, method, path, accept, media string, body []byte) (*http.Response, error) {
+// causeOf is the header that tells what led to an operation: names and values in
+// turn.
+func causeOf(op Op) []string {
+	after := cause.Itself
+	if op.After.Revision > 0 {
+		after = op.After.String()
+	}
+	return []string{cause.Header, after, cause.ReasonHeader, url.PathEscape(op.Cause)}
+}
+
+// request sends a request and returns the answer if it is a success. headers are
+// further names and values in turn.
+func (r *Remote) request(ctx context.Context, method, path, accept, media string, body []byte, headers ...string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(r.config.Server, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
@@ -410,6 +422,9 @@ func (r *Remote) request(ctx context.Context, method, path, accept, media string
 	req.Header.Set("Accept", accept)
 	if media != "" {
 		req.Header.Set("Content-Type", media)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := r.config.HTTP.Do(req)
 	if err != nil {

@@ -54,6 +54,9 @@ func (a *admin) do(ctx context.Context, method, path string, out any) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
+	if res.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%s %s: %w", method, path, errNotFound)
+	}
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, data)
 	}
@@ -65,6 +68,9 @@ func (a *admin) do(ctx context.Context, method, path string, out any) error {
 	}
 	return nil
 }
+
+// errNotFound says that the server has no such object.
+var errNotFound = errors.New("not found")
 
 // startupPoll is how often a command looks whether a cluster that is starting
 // answers: there is nothing yet that could tell it.
@@ -92,6 +98,9 @@ func until(ctx context.Context, every time.Duration, stop func() error, try func
 
 // running tells whether the process that runs a data directory is alive.
 func running(paths Paths) bool {
+	if !fileExists(paths.Lock()) {
+		return false // and the look at it makes none
+	}
 	unlock, err := lock(paths.Lock(), paths.Data)
 	if err != nil {
 		return !errors.Is(err, fs.ErrNotExist)

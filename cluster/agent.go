@@ -2,11 +2,15 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -18,7 +22,22 @@ import (
 const agentName = "agent"
 
 // AgentConfig is a machine that joins a cluster elsewhere.
-type AgentConfig struct{ Server, Token, NodeName, NodeListen, DataDir string }
+type AgentConfig struct {
+	Server     string `json:"server"`
+	Token      string `json:"-"`
+	TokenFile  string `json:"tokenFile,omitempty"` // holds the token, in place of Token
+	NodeName   string `json:"nodeName"`
+	NodeListen string `json:"nodeListen"`
+	DataDir    string `json:"dataDir"`
+	// Registries is a directory with a hosts.toml per image registry.
+	Registries string `json:"registries,omitempty"`
+	// ID and Address are set for a node in a network namespace: what its links,
+	// tables and groups are called by, and where it is.
+	ID string `json:"id,omitempty"`
+	// Failover is as in Config: the node fences itself.
+	Failover bool       `json:"failover,omitempty"`
+	Address  netip.Addr `json:"address,omitzero"`
+}
 
 // DefaultAgentConfig is what flags need not say.
 func DefaultAgentConfig() AgentConfig {
@@ -31,11 +50,18 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	if !strings.HasPrefix(config.Server, "https://") {
 		return fmt.Errorf("--server %q: give the API server's URL, such as https://10.0.0.1:6443", config.Server)
 	}
+	if config.TokenFile != "" {
+		data, err := os.ReadFile(config.TokenFile)
+		if err != nil {
+			return fmt.Errorf("read join token: %w", err)
+		}
+		config.Token = string(data)
+	}
 	token, err := ParseJoinToken(config.Token)
 	if err != nil {
 		return err
 	}
-	if err := nodeListenAddress(config.NodeListen); err != nil {
+	if err := errors.Join(nodeListenAddress(config.NodeListen), registriesDir(config.Registries)); err != nil {
 		return err
 	}
 	if err := claimDir(config.DataDir); err != nil {
@@ -47,9 +73,11 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	}
 	defer unlock()
 	address := nodeAddress(netip.Addr{})
-	answer, key, err := askToJoin(ctx, config.Server, token, config.NodeName, []netip.Addr{address})
+	ask, stop := config.boundedByFence(ctx)
+	defer stop()
+	answer, key, err := askToJoin(ask, config.Server, token, config.NodeName, []netip.Addr{address})
 	if err != nil {
-		return err
+		return errors.Join(err, config.fenceUnjoined(err))
 	}
 	id, err := identityOf(answer, key)
 	if err != nil {
@@ -61,24 +89,31 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 // runNode runs the node with a cache that is fed over HTTP.
 func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *identity, address netip.Addr, log *slog.Logger) error {
 	settings := Config{
-		Name: agentName, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
+		Name: agentName, ID: config.ID, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
 		ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
+		Registries: config.Registries,
 	}
 	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it
 		return err
 	}
-	role := &nodeRole{log: log, id: id, config: settings.nodeConfig(address)}
+	node := settings.nodeConfig(address)
+	node.ClusterCIDR = answer.ClusterCIDR
+	if config.Failover {
+		node.Lease = failoverLease
+	}
+	role := &nodeRole{log: log, id: id, config: node}
 	remote := client.NewRemote(client.RemoteConfig{
 		Server: config.Server, Log: log,
-		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true}},
+		HTTP: &http.Client{Transport: nodeTransport(id)},
 		Watched: []client.Watched{
-			{Kind: resource.Pods.Info, Fields: "spec.nodeName=" + config.NodeName},
+			{Kind: resource.Pods.Info}, // of all nodes: network policies speak of them
+			{Kind: resource.NetworkPolicies.Info},
 			{Kind: resource.Nodes.Info, Fields: "metadata.name=" + config.NodeName},
 			{Kind: resource.PodCertificateRequests.Info, Fields: "spec.nodeName=" + config.NodeName},
-			{Kind: resource.ClusterTrustBundles.Info}, {Kind: resource.RuntimeClasses.Info},
+			{Kind: resource.ClusterTrustBundles.Info}, {Kind: resource.PersistentVolumes.Info}, {Kind: resource.RuntimeClasses.Info},
 			{Kind: resource.Services.Info}, {Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info},
 		},
-		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs},
+		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs(config.NodeName)},
 	})
 	parts := &components{ctx: ctx, log: log}
 	parts.start("watches", remote.Run)
@@ -91,10 +126,34 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	return nil
 }
 
-// podRefs are the secrets and config maps that a pod names: those that its node
-// may read.
-func podRefs(obj resource.Object) []client.Ref {
-	pod := obj.(*corev1.Pod)
+// A connection that has been silent for silentConnection is asked for a sign of
+// life, and given up after deadConnection, so that a node is back soon after its
+// network is.
+const (
+	silentConnection = 3 * time.Second
+	deadConnection   = 2 * time.Second
+)
+
+func nodeTransport(id *identity) *http.Transport {
+	return &http.Transport{
+		TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true,
+		DialContext: (&net.Dialer{Timeout: deadConnection}).DialContext,
+		HTTP2:       &http.HTTP2Config{SendPingTimeout: silentConnection, PingTimeout: deadConnection},
+	}
+}
+
+// podRefs are the secrets and config maps that a node's pods name: those that
+// the node may read.
+func podRefs(node string) func(resource.Object) []client.Ref {
+	return func(obj resource.Object) []client.Ref {
+		if pod := obj.(*corev1.Pod); pod.Spec.NodeName == node {
+			return refsOf(pod)
+		}
+		return nil
+	}
+}
+
+func refsOf(pod *corev1.Pod) []client.Ref {
 	var refs []client.Ref
 	for name := range resource.PodSecrets(pod) {
 		refs = append(refs, client.Ref{Kind: resource.Secrets.Info, Namespace: pod.Namespace, Name: name})

@@ -33,11 +33,25 @@ type Config struct {
 	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
 	PodCIDR     netip.Prefix `json:"podCIDR"`
 	Domain      string       `json:"domain"`
+	// NodeCIDR is the network of the nodes beside the first that live in network
+	// namespaces of this machine.
+	NodeCIDR netip.Prefix `json:"nodeCIDR,omitzero"`
+	// Failover has further nodes on this machine noticed in seconds when they are
+	// silent, and their pods replaced; see failover.go.
+	Failover bool `json:"failover,omitempty"`
+	// ID is set where links, tables and groups are not called by Name.
+	ID string `json:"id,omitempty"`
 	// Etcd is where the store is, if not in this process: several servers then
 	// share it.
 	Etcd EtcdConfig `json:"etcd,omitzero"`
 	// Runtime is the directory of containerd, runc and Skiff's small helpers.
 	Runtime string `json:"runtime,omitempty"`
+	// SchedulerConfig is a file with upstream's KubeSchedulerConfiguration; empty for
+	// its defaults.
+	SchedulerConfig string `json:"schedulerConfig,omitempty"`
+	// Registries is a directory with a hosts.toml per image registry, in
+	// containerd's form: mirrors, authorities, headers.
+	Registries string `json:"registries,omitempty"`
 }
 
 // Defaults of a cluster.
@@ -46,6 +60,7 @@ const (
 	defaultNodeListen  = "0.0.0.0:10250"
 	defaultServiceCIDR = "10.96.0.0/16"
 	defaultPodCIDR     = "10.244.0.0/24"
+	defaultNodeCIDR    = "10.245.0.0/24"
 	defaultDomain      = "cluster.local"
 )
 
@@ -59,7 +74,7 @@ func DefaultConfig(name string) Config {
 		Name: name, DataDir: DefaultPaths(name).Data, Listen: defaultListen,
 		Node: true, NodeName: strings.ToLower(host), NodeListen: defaultNodeListen,
 		ServiceCIDR: netip.MustParsePrefix(defaultServiceCIDR), PodCIDR: netip.MustParsePrefix(defaultPodCIDR),
-		Domain: defaultDomain, Runtime: RuntimeDir(),
+		NodeCIDR: netip.MustParsePrefix(defaultNodeCIDR), Domain: defaultDomain, Runtime: RuntimeDir(),
 	}
 }
 
@@ -90,7 +105,11 @@ func (c *Config) Validate() error {
 	if c.ServiceCIDR.Bits() < 8 || c.ServiceCIDR.Bits() > c.ServiceCIDR.Addr().BitLen()-4 {
 		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
 	}
-	errs = append(errs, c.Etcd.validate())
+	_, err := schedulerProfiles(c.SchedulerConfig)
+	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries), err)
+	if c.NodeCIDR.IsValid() && (!c.NodeCIDR.Addr().Is4() || c.NodeCIDR.Bits() < 16 || c.NodeCIDR.Bits() > 28) {
+		errs = append(errs, fmt.Errorf("--node-cidr %q: must be an IPv4 range of 16 to 65536 addresses, such as %s", c.NodeCIDR, defaultNodeCIDR))
+	}
 	if !c.Node {
 		return errors.Join(errs...)
 	}
@@ -105,6 +124,18 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--pod-cidr %q: must be a range such as %s", c.PodCIDR, defaultPodCIDR))
 	}
 	return errors.Join(errs...)
+}
+
+// registriesDir: containerd reads the directory at each pull, and would say
+// nothing of one that is not there.
+func registriesDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() || !filepath.IsAbs(dir) {
+		return fmt.Errorf("--registries %q: give the absolute path of a directory such as /etc/containerd/certs.d, with REGISTRY/hosts.toml in it", dir)
+	}
+	return nil
 }
 
 // nodeListenAddress: the API server reaches the agent at the node's address,

@@ -60,6 +60,9 @@ func loadIdentity(c *Config, d pki.Directory, address netip.Addr) (*identity, er
 // serverLeaf has every name that the API server is called by.
 func serverLeaf(c *Config, address netip.Addr) pki.Leaf {
 	addresses := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), apiserver.FirstAddress(c.ServiceCIDR), bridgeAddress(c.PodCIDR), address}
+	if c.NodeCIDR.IsValid() {
+		addresses = append(addresses, c.lan().Gateway())
+	}
 	for _, a := range hostAddresses() {
 		if !slices.Contains(addresses, a) {
 			addresses = append(addresses, a)

@@ -51,6 +51,7 @@ type joinAnswer struct {
 	Authority   []byte       `json:"authority"`   // PEM
 	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
 	PodCIDR     netip.Prefix `json:"podCIDR"`
+	ClusterCIDR netip.Prefix `json:"clusterCIDR"`
 	Domain      string       `json:"domain"`
 }
 
@@ -154,7 +155,7 @@ func (j *joiner) join(req joinRequest) (*joinAnswer, error) {
 	}
 	return &joinAnswer{
 		Certificate: (&pki.Pair{Certificate: certificate}).CertificatePEM(), Authority: j.id.authority.CertificatePEM(),
-		ServiceCIDR: j.config.ServiceCIDR, PodCIDR: pods, Domain: j.config.Domain,
+		ServiceCIDR: j.config.ServiceCIDR, PodCIDR: pods, ClusterCIDR: clusterRange(j.config.PodCIDR), Domain: j.config.Domain,
 	}, nil
 }
 
@@ -181,14 +182,17 @@ func (j *joiner) podRange(name string) (netip.Prefix, error) {
 		taken[prefix] = true
 	}
 	next := j.config.PodCIDR.Masked()
+	all := clusterRange(j.config.PodCIDR)
 	for range 255 {
-		next = following(next)
+		if next = following(next); !all.Contains(next.Addr()) {
+			next = netip.PrefixFrom(all.Addr(), next.Bits())
+		}
 		if !taken[next] && !next.Overlaps(j.config.ServiceCIDR) {
 			j.promised[name] = next
 			return next, nil
 		}
 	}
-	return netip.Prefix{}, fmt.Errorf("no range of pod addresses is left after %s", j.config.PodCIDR)
+	return netip.Prefix{}, fmt.Errorf("no range of pod addresses is left in %s", all)
 }
 
 // following is the range of the same size that comes next.

@@ -34,6 +34,7 @@ func (s *server) startLeading(parts *components, all []controller.Controller) er
 	if err != nil {
 		return err
 	}
+	parts.start("causes", func(ctx context.Context) error { return s.api.SaveCauses(ctx, id) })
 	parts.start("election", func(ctx context.Context) error {
 		config := election.Config{Name: leaderLease, ID: s.config.NodeName + "-" + id, Log: s.log.With("component", "election")}
 		return election.Run(ctx, s.local(controlplane.Elector()), config, func(ctx context.Context, term election.Term) {
@@ -87,8 +88,12 @@ func (l leader) control(ctx context.Context, all []controller.Controller) error 
 
 func (l leader) schedule(ctx context.Context) error {
 	c := l.client(controlplane.Scheduler())
+	profiles, err := schedulerProfiles(l.config.SchedulerConfig)
+	if err != nil {
+		return err
+	}
 	return scheduler.Run(ctx, c, scheduler.Deps{
-		Log: l.log.With("component", "scheduler"), Now: time.Now,
+		Log: l.log.With("component", "scheduler"), Now: time.Now, Profiles: profiles,
 		Events: event.NewRecorder(c, "default-scheduler", l.config.NodeName, l.log, clock.RealClock{}),
 	})
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
@@ -34,6 +36,7 @@ import (
 	nodeapi "github.com/skiff-sh/skiff/node/server"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/proxy"
+	"github.com/skiff-sh/skiff/proxy/health"
 	"github.com/skiff-sh/skiff/proxy/nft"
 )
 
@@ -50,19 +53,27 @@ type NodeConfig struct {
 	ClusterCIDR netip.Prefix // all nodes' pods
 	Domain      string
 	Runtime     string
+	Registries  string
+	Lease       time.Duration // of a node that fences itself; 0 of others
 }
 
 // nodeConfig is the node of a cluster that runs here as a whole.
 func (c *Config) nodeConfig(address netip.Addr) NodeConfig {
 	return NodeConfig{
 		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Listen: c.NodeListen, ServiceCIDR: c.ServiceCIDR,
-		PodCIDR: c.PodCIDR, ClusterCIDR: c.PodCIDR, Domain: c.Domain, Runtime: c.Runtime,
+		PodCIDR: c.PodCIDR, ClusterCIDR: clusterRange(c.PodCIDR), Domain: c.Domain, Runtime: c.Runtime,
+		Registries: c.Registries,
 	}
+}
+
+// clusterRange is all nodes' pod addresses: room for 256 ranges like that of one.
+func clusterRange(node netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(node.Addr(), max(0, node.Bits()-8)).Masked()
 }
 
 // id tells clusters on one machine apart: by name, and by directory where that
 // is not the usual one.
-func (c *Config) id() string { return machineID(c.Name, c.DataDir) }
+func (c *Config) id() string { return cmp.Or(c.ID, machineID(c.Name, c.DataDir)) }
 
 func machineID(name, dir string) string {
 	if dir == DefaultPaths(name).Data {
@@ -86,15 +97,24 @@ func (n *NodeConfig) shortID() string {
 	return hex.EncodeToString(sum[:5])
 }
 
-const bridgePrefix = "sk-"
+// Bridges of pods, and of nodes on one machine.
+const (
+	bridgePrefix = "sk-"
+	lanPrefix    = "sl-"
+)
 
 // isBridge tells the bridges of Skiff's clusters by their names.
-func isBridge(name string) bool { return strings.HasPrefix(name, bridgePrefix) }
+func isBridge(name string) bool {
+	return strings.HasPrefix(name, bridgePrefix) || strings.HasPrefix(name, lanPrefix)
+}
 
 // table is the name of the cluster's nftables table, and group that of its
 // control groups.
 func (n *NodeConfig) table() string { return "skiff-" + n.ID }
 func (n *NodeConfig) group() string { return "skiff-" + n.ID }
+
+// namespace is the file that pins the network namespace of a local node.
+func (n *NodeConfig) namespace() string { return filepath.Join(n.runDir(), "netns") }
 
 func (n *NodeConfig) cniDir() string { return filepath.Join(n.runDir(), "cni") }
 
@@ -109,6 +129,7 @@ func (n *NodeConfig) engine() containerd.Config {
 	return containerd.Config{
 		Root: root, State: filepath.Join(n.runDir(), "c"), Bin: n.Runtime, Log: filepath.Join(root, "containerd.log"),
 		CNIBin: n.Runtime, CNIConf: n.cniDir(), PauseImage: image.Pause,
+		CertsDir: n.Registries,
 	}
 }
 
@@ -116,8 +137,8 @@ func (n *NodeConfig) agent() node.Config {
 	listen, _ := netip.ParseAddrPort(n.Listen) // was checked before; 0 is the usual port
 	return node.Config{
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
-		Root: Paths{Data: n.DataDir}.Node(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
-		CgroupRoot: n.group(),
+		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
+		CgroupRoot: n.group(), Lease: n.Lease,
 	}
 }
 
@@ -190,9 +211,12 @@ func (n *nodeRole) run(parts *components, c client.Client) {
 		return nft.Run(ctx, nft.Deps{
 			Cache: c.Cache(), Table: n.config.table(), Log: n.log.With("component", "proxy"),
 			Config: proxy.Config{
-				Node: n.config.Name, NodeIPs: []netip.Addr{n.config.Address}, PodCIDRs: []netip.Prefix{n.config.ClusterCIDR},
+				Node: n.config.Name, NodeIPs: []netip.Addr{n.config.Address}, PodCIDRs: []netip.Prefix{n.config.ClusterCIDR}, Loopback: true,
 			},
 		})
+	})
+	parts.start("health-ports", func(ctx context.Context) error {
+		return health.Run(ctx, health.Deps{Cache: c.Cache(), Node: n.config.Name, Log: n.log.With("component", "proxy")})
 	})
 	parts.start("dns", func(ctx context.Context) error {
 		if err := n.ensureBridge(); err != nil {

@@ -50,6 +50,9 @@ func (p Paths) Kubeconfig() string { return filepath.Join(p.Data, "admin.kubecon
 // Node is the node agent's directory: pods' volumes and logs.
 func (p Paths) Node() string { return filepath.Join(p.Data, "node") }
 
+// LocalVolumes holds the volumes of the built-in class of storage.
+func (p Paths) LocalVolumes() string { return filepath.Join(p.Data, "volumes") }
+
 // Containerd is the container engine's directory.
 func (p Paths) Containerd() string { return filepath.Join(p.Data, "containerd") }
 
@@ -68,6 +71,13 @@ func (p Paths) SupervisorState() string { return p.SupervisorPID() + ".state" }
 // Settings is what the cluster was started with, so that commands need only its
 // name.
 func (p Paths) Settings() string { return filepath.Join(p.Data, "cluster.json") }
+
+// Nodes holds a directory, itself laid out by Paths, for each node that lives in a
+// network namespace of this machine.
+func (p Paths) Nodes() string { return filepath.Join(p.Data, "nodes") }
+
+// Agent is how a node that lives in a network namespace joins.
+func (p Paths) Agent() string { return filepath.Join(p.Data, "agent.json") }
 
 // JoinToken lets other machines join.
 func (p Paths) JoinToken() string { return filepath.Join(p.Data, "join.token") }

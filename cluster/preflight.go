@@ -12,7 +12,7 @@ import (
 // ports are not looked at.
 func Examine(config Config) []doctor.Finding {
 	want := doctor.Want{DataDir: config.DataDir, Runtime: config.Runtime, Node: config.Node}
-	if paths := config.Paths(); !fileExists(paths.Lock()) || !running(paths) {
+	if paths := config.Paths(); !running(paths) {
 		want.Listen = append(want.Listen, config.Listen)
 		if config.Node {
 			want.Listen = append(want.Listen, config.NodeListen)

@@ -16,6 +16,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/skiff-sh/skiff/network"
+	"github.com/skiff-sh/skiff/network/lan"
 	"github.com/skiff-sh/skiff/node/containerd"
 	"github.com/skiff-sh/skiff/proxy/nft"
 )
@@ -62,46 +63,49 @@ func stopEngine(ctx context.Context, config NodeConfig) (pods int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for {
-		// A sandbox that was being made when the server ended may appear late.
+	// A sandbox that was being made when the server ended may appear late, and a
+	// container that was being started resists its removal once.
+	for tries := 0; ; {
 		n, err := stopSandboxes(ctx, engine.Containers)
 		pods += n
 		if err != nil {
-			return pods, err
-		}
-		if n == 0 {
+			if tries++; tries == 5 {
+				return pods, err
+			}
+		} else if n == 0 {
 			return pods, engine.Stop(ctx)
 		}
 	}
 }
 
-// stopSandboxes stops and removes the sandboxes that there are.
+// stopSandboxes stops and removes the sandboxes that there are, past those that
+// resist, and returns how many went.
 func stopSandboxes(ctx context.Context, engine runtimeapi.RuntimeServiceClient) (int, error) {
 	list, err := engine.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
 	if err != nil {
 		return 0, fmt.Errorf("list sandboxes: %w", err)
 	}
+	var errs []error
 	for _, sandbox := range list.Items {
 		if _, err := engine.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: sandbox.Id}); err != nil {
-			return 0, fmt.Errorf("stop sandbox of pod %s: %w", sandbox.Metadata.GetName(), err)
-		}
-		if _, err := engine.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: sandbox.Id}); err != nil {
-			return 0, fmt.Errorf("remove sandbox of pod %s: %w", sandbox.Metadata.GetName(), err)
+			errs = append(errs, fmt.Errorf("stop sandbox of pod %s: %w", sandbox.Metadata.GetName(), err))
+		} else if _, err := engine.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: sandbox.Id}); err != nil {
+			errs = append(errs, fmt.Errorf("remove sandbox of pod %s: %w", sandbox.Metadata.GetName(), err))
 		}
 	}
-	return len(list.Items), nil
+	return len(list.Items) - len(errs), errors.Join(errs...)
 }
 
 // leftTimeout is how long killed processes may take to go.
 const leftTimeout = 10 * time.Second
 
 // killLeft kills what the engine does not know of: processes in the cluster's
-// control groups, and shims of its engine. It returns when they are gone.
+// control groups, shims of its engine, and all in the namespace of a local node. It returns when they are gone.
 func killLeft(ctx context.Context, config NodeConfig) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, leftTimeout, errors.New("processes of the cluster's pods do not end"))
 	defer cancel()
 	return until(ctx, startupPoll, func() error { return nil }, func(context.Context) error {
-		left := append(groupProcesses(config.group()), shims(config.engine().Socket())...)
+		left := slices.Concat(groupProcesses(config.group()), shims(config.engine().Socket()), lan.Processes(config.namespace()))
 		for _, pid := range left {
 			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("kill process %d: %w", pid, err)

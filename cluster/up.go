@@ -22,52 +22,72 @@ import (
 // Progress tells a person what is going on.
 type Progress func(format string, args ...any)
 
-// Up starts a cluster in the background and, with wait, returns when its node
-// is ready and DNS answers.
-func Up(ctx context.Context, config Config, wait bool, progress Progress) error {
+// Up starts a cluster in the background with all of its nodes on this machine, of
+// which there will be at least as many as asked for. With wait it returns when they
+// are ready and DNS answers.
+func Up(ctx context.Context, config Config, nodes int, wait bool, progress Progress) error {
 	if err := config.Validate(); err != nil {
 		return err
 	}
-	paths := config.Paths()
 	began := time.Now()
-	if fileExists(paths.Lock()) && running(paths) {
+	runs := running(config.Paths())
+	if runs {
 		progress("cluster %q is running already", config.Name)
-	} else {
-		if err := preflight(config); err != nil {
-			return err
-		}
-		if err := claimDir(config.DataDir); err != nil {
-			return err
-		}
-		if err := config.Save(); err != nil {
-			return err
-		}
-		if err := os.Remove(paths.Kubeconfig()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove the old kubeconfig: %w", err)
-		}
-		if err := startSupervisor(config); err != nil {
+	} else if err := prepare(config); err != nil {
+		return err
+	}
+	local, err := wantLocalNodes(config, nodes)
+	if err != nil {
+		return err
+	}
+	for _, n := range local { // the server finds the network that it routes to
+		if err := n.plug(config); err != nil {
 			return err
 		}
 	}
-	if !wait {
-		return nil
+	if !runs {
+		paths := config.Paths()
+		if err := startSupervisor(config.Runtime, paths, "server", "--settings", paths.Settings()); err != nil {
+			return err
+		}
 	}
-	return await(ctx, config, began, progress)
+	if wait {
+		if err := await(ctx, config, began, progress); err != nil {
+			return err
+		}
+	}
+	return startLocalNodes(ctx, config, local, wait, began, progress)
 }
 
-// startSupervisor starts the small process that keeps the server running.
-func startSupervisor(config Config) error {
+// prepare makes sure of the machine and the data directory before a start.
+func prepare(config Config) error {
+	if err := preflight(config); err != nil {
+		return err
+	}
+	if err := claimDir(config.DataDir); err != nil {
+		return err
+	}
+	if err := config.Save(); err != nil {
+		return err
+	}
+	if err := os.Remove(config.Paths().Kubeconfig()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the old kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// startSupervisor starts the small process that keeps skiff running with args.
+func startSupervisor(runtime string, paths Paths, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find skiff's own binary: %w", err)
 	}
-	supervise := filepath.Join(config.Runtime, supervisor)
+	supervise := filepath.Join(runtime, supervisor)
 	if !fileExists(supervise) {
 		return fmt.Errorf("%s is missing: build it with \"make\", or name its directory in SKIFF_RUNTIME", supervise)
 	}
-	paths := config.Paths()
-	cmd := exec.Command(supervise, "--pidfile", paths.SupervisorPID(), "--log", paths.Log(), "--detach",
-		"--", self, "server", "--settings", paths.Settings())
+	own := []string{"--pidfile", paths.SupervisorPID(), "--log", paths.Log(), "--detach", "--", self}
+	cmd := exec.Command(supervise, append(own, args...)...)
 	cmd.Dir = "/"
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("start the supervisor: %w: %s", err, bytes.TrimSpace(out))
@@ -104,7 +124,7 @@ func await(ctx context.Context, config Config, began time.Time, progress Progres
 	if err != nil {
 		return fmt.Errorf("wait for the node: %w", err)
 	}
-	progress("node %s Ready%s %s", config.NodeName, strings.Repeat(" ", max(1, 16-len(config.NodeName))), since())
+	progressReady(progress, config.NodeName, began)
 	err = until(ctx, startupPoll, failed, func(ctx context.Context) error { return dnsAnswers(ctx, config) })
 	if err != nil {
 		return fmt.Errorf("wait for DNS: %w", err)
@@ -140,6 +160,10 @@ func lastError(file string) string {
 		}
 	}
 	return found
+}
+
+func progressReady(progress Progress, node string, began time.Time) {
+	progress("node %s Ready%s %.1f s", node, strings.Repeat(" ", max(1, 16-len(node))), time.Since(began).Seconds())
 }
 
 func nodeReady(ctx context.Context, api *admin, name string) error {
@@ -181,10 +205,16 @@ func DNSAddress(services netip.Prefix) netip.Addr {
 // purge, its data goes too.
 func Down(ctx context.Context, config Config, purge bool, progress Progress) error {
 	paths := config.Paths()
+	if err := downLocalNodes(ctx, config, progress); err != nil {
+		return err
+	}
 	if err := stopSupervisor(ctx, paths); err != nil {
 		return err
 	}
 	progress("stopped the server")
+	if err := config.removeLAN(); err != nil {
+		return err
+	}
 	if config.Node {
 		if err := teardown(ctx, config.nodeConfig(netip.Addr{}), progress); err != nil {
 			return err
@@ -248,7 +278,7 @@ func awaitStopped(ctx context.Context, paths Paths) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	err := until(ctx, startupPoll, func() error { return nil }, func(context.Context) error {
-		if fileExists(paths.Lock()) && running(paths) {
+		if running(paths) {
 			return errors.New("a server still runs")
 		}
 		return nil

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/skiff-sh/skiff/cause"
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -45,16 +46,20 @@ func allowances(writes []Output) map[allowance]bool {
 }
 
 // reconcile makes one call and carries out its plan.
-func (r *runner) reconcile(ctx context.Context, w *worker, key view.Key, rnd *rand.Rand) (o outcome) {
-	o = outcome{worker: w, key: key}
+func (r *runner) reconcile(ctx context.Context, w *worker, key view.Key, by wake, rnd *rand.Rand) (o outcome) {
+	o = outcome{worker: w, key: key, by: by}
 	defer func() {
 		if p := recover(); p != nil {
 			o.err = fmt.Errorf("reconcile %s: panic: %v\n%s", key, p, debug.Stack())
 		}
 	}()
 	begin := r.deps.Clock.Now()
-	plan := w.decide(r.cache.View(), key, begin, rnd)
-	d := doing{ctx: ctx, worker: w, cause: "reconcile " + w.Name + " " + key.String()}
+	v := r.cache.View()
+	plan := w.decide(v, key, begin, rnd)
+	d := doing{ctx: ctx, worker: w, after: w.ref(v, key, by)}
+	if by.kind == nil {
+		d.cause = "it was due"
+	}
 	o.err = d.plan(plan)
 	w.keep(key, d.keep)
 	o.revision, o.again, o.took = d.revision, plan.Again, r.deps.Clock.Since(begin)
@@ -84,7 +89,8 @@ type doing struct {
 	ctx    context.Context
 	worker *worker
 	cause  string // of operations that do not say theirs
-	keep   any    // for the next call
+	after  cause.Ref
+	keep   any // for the next call
 
 	mu       sync.Mutex
 	revision int64 // highest of the results
@@ -169,7 +175,7 @@ func (d *doing) one(op client.Op, done *bool) error {
 	if err := d.ctx.Err(); err != nil {
 		return err
 	}
-	op.Cause = cmp.Or(op.Cause, d.cause)
+	op.Cause, op.After = cmp.Or(op.Cause, d.cause), cmp.Or(op.After, d.after)
 	obj, err := d.worker.client.Do(d.ctx, op)
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -38,6 +38,7 @@ type item struct {
 	running  bool
 	after    int64 // revision of the last write
 	failures int
+	woken    wake      // by what, since the last call; at the call, what it was for
 	at       time.Time // wake then
 	index    int       // in timed; -1 if not there
 }
@@ -46,9 +47,10 @@ func newQueue() *queue {
 	return &queue{items: map[view.Key]*item{}, behind: map[*item]struct{}{}}
 }
 
-func (q *queue) addAll(keys []view.Key) {
+func (q *queue) addAll(keys []view.Key, by wake) {
 	for _, key := range keys {
 		q.add(key)
+		q.items[key].woken.join(by)
 	}
 }
 
@@ -95,10 +97,10 @@ func (q *queue) push(it *item) {
 	}
 }
 
-// take hands out the next key; finished or failed gives it back.
-func (q *queue) take() (view.Key, bool) {
+// take hands out the next key and what woke it; finished or failed gives it back.
+func (q *queue) take() (view.Key, wake, bool) {
 	if q.head == len(q.ready) {
-		return view.Key{}, false
+		return view.Key{}, wake{}, false
 	}
 	it := q.ready[q.head]
 	q.ready[q.head] = nil
@@ -108,7 +110,9 @@ func (q *queue) take() (view.Key, bool) {
 	}
 	it.queued, it.wanted, it.running = false, false, true
 	q.unschedule(it)
-	return it.key, true
+	by := it.woken
+	it.woken = wake{}
+	return it.key, by, true
 }
 
 // finished ends a call that went well and whose last write made revision (0 for
@@ -123,10 +127,13 @@ func (q *queue) finished(key view.Key, revision int64, again time.Duration, now 
 	q.settle(it)
 }
 
-// failed ends a call that went wrong, and returns the delay before the next.
-func (q *queue) failed(key view.Key, revision int64, now time.Time) time.Duration {
+// failed ends a call that went wrong, and returns the delay before the next, which
+// has the same cause unless a better one comes.
+func (q *queue) failed(key view.Key, by wake, revision int64, now time.Time) time.Duration {
 	it := q.items[key]
 	it.running = false
+	by.join(it.woken)
+	it.woken = by
 	it.after = max(it.after, revision)
 	delay := lastDelay
 	if it.failures < 18 { // 5 ms << 18 is above the last delay

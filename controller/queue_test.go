@@ -25,7 +25,7 @@ func TestQueueAgainstModel(t *testing.T) {
 		m := model{map[view.Key]bool{}, map[view.Key]bool{}, map[view.Key]int64{}, map[view.Key]time.Time{}}
 		now, reached := time.Unix(0, 0), int64(0)
 		take := func() bool {
-			key, ok := q.take()
+			key, _, ok := q.take()
 			if !ok {
 				return false
 			}
@@ -70,7 +70,7 @@ func TestQueueAgainstModel(t *testing.T) {
 				revision := reached + int64(rnd.IntN(4))
 				m.after[key] = max(m.after[key], revision)
 				if rnd.IntN(3) == 0 {
-					q.failed(key, revision, now)
+					q.failed(key, wake{}, revision, now)
 					m.wanted[key] = true
 					continue
 				}
@@ -120,10 +120,10 @@ func TestQueueDelays(t *testing.T) {
 	for range 30 {
 		q.add(key)
 		q.tick(now)
-		if _, ok := q.take(); !ok {
+		if _, _, ok := q.take(); !ok {
 			t.Fatal("the key is not ready")
 		}
-		if got := q.failed(key, 0, now); got != want {
+		if got := q.failed(key, wake{}, 0, now); got != want {
 			t.Fatalf("delay %s, want %s", got, want)
 		}
 		now = now.Add(want)
@@ -132,9 +132,9 @@ func TestQueueDelays(t *testing.T) {
 	}
 	// A change shortens a long delay, but not to nothing.
 	q.take()
-	q.failed(key, 0, now)
+	q.failed(key, wake{}, 0, now)
 	q.add(key)
-	if _, ok := q.take(); ok {
+	if _, _, ok := q.take(); ok {
 		t.Fatal("a failing key is called at once for a change")
 	}
 	if at, _ := q.next(); at.Sub(now) != changeDelay {
@@ -148,17 +148,17 @@ func TestQueueLater(t *testing.T) {
 	q.later(key, start.Add(40*time.Second))
 	q.later(key, start.Add(70*time.Second))
 	q.tick(start.Add(39 * time.Second))
-	if _, ok := q.take(); ok {
+	if _, _, ok := q.take(); ok {
 		t.Fatal("handed out before its time")
 	}
 	q.tick(start.Add(40 * time.Second))
-	if got, ok := q.take(); !ok || got != key {
+	if got, _, ok := q.take(); !ok || got != key {
 		t.Fatalf("at its time: %v, %v", got, ok)
 	}
 	q.later(key, start.Add(80*time.Second))
 	q.finished(key, 0, 0, start.Add(41*time.Second))
 	q.tick(start.Add(80 * time.Second))
-	if _, ok := q.take(); !ok {
+	if _, _, ok := q.take(); !ok {
 		t.Error("what was said during a call is lost")
 	}
 }

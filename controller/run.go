@@ -61,10 +61,10 @@ type route struct {
 }
 
 // add queues the keys that obj concerns.
-func (to route) add(v *view.View, obj resource.Object, now time.Time) {
+func (to route) add(v *view.View, obj resource.Object, by wake, now time.Time) {
 	keys := to.keys(v, obj)
 	if to.after == 0 {
-		to.to.queue.addAll(keys)
+		to.to.queue.addAll(keys, by)
 		return
 	}
 	for _, key := range keys {
@@ -101,6 +101,7 @@ type runner struct {
 type outcome struct {
 	worker   *worker
 	key      view.Key
+	by       wake
 	revision int64 // of the last write
 	again    time.Duration
 	took     time.Duration
@@ -212,7 +213,7 @@ func (r *runner) seed() *watchcache.Reader {
 	for _, w := range r.workers {
 		if w.For != nil {
 			for e := range v.Entries(w.For, "", view.Key{}) {
-				w.queue.addAll(w.ownKey(v, e.Object))
+				w.queue.addAll(w.ownKey(v, e.Object), wake{})
 			}
 			continue
 		}
@@ -221,7 +222,7 @@ func (r *runner) seed() *watchcache.Reader {
 				continue
 			}
 			for e := range v.Entries(in.Kind, "", view.Key{}) {
-				route{w, in.Keys, in.After}.add(v, e.Object, now)
+				route{w, in.Keys, in.After}.add(v, e.Object, wake{}, now)
 			}
 		}
 	}
@@ -231,12 +232,13 @@ func (r *runner) seed() *watchcache.Reader {
 func (r *runner) dispatch(changes []watchcache.Change, v *view.View) {
 	now := r.deps.Clock.Now()
 	for _, change := range changes {
+		by := newWake(change)
 		for _, to := range r.routes[change.Entry().Info.GR()] {
 			if change.Old != nil {
-				to.add(v, change.Old.Object, now)
+				to.add(v, change.Old.Object, by, now)
 			}
 			if change.New != nil {
-				to.add(v, change.New.Object, now)
+				to.add(v, change.New.Object, by, now)
 			}
 		}
 	}
@@ -254,14 +256,14 @@ func (r *runner) wake(now time.Time) {
 func (r *runner) start(ctx context.Context) {
 	for _, w := range r.workers {
 		for w.running < cmp.Or(w.Parallel, r.deps.Workers) {
-			key, ok := w.queue.take()
+			key, by, ok := w.queue.take()
 			if !ok {
 				break
 			}
 			w.running++
 			r.busy++
 			rnd := r.random()
-			go func() { r.done <- r.reconcile(ctx, w, key, rnd) }()
+			go func() { r.done <- r.reconcile(ctx, w, key, by, rnd) }()
 		}
 	}
 }
@@ -280,7 +282,7 @@ func (r *runner) finish(o outcome) {
 		r.deps.Observe(o.worker.Name, o.took, o.err)
 	}
 	if o.err != nil {
-		delay := o.worker.queue.failed(o.key, o.revision, now)
+		delay := o.worker.queue.failed(o.key, o.by, o.revision, now)
 		r.report(o, delay)
 		return
 	}

@@ -41,10 +41,10 @@ func (s *Stepper) Step(ctx context.Context) (bool, error) {
 	s.r.dispatch(changes, v)
 	s.r.wake(s.r.deps.Clock.Now())
 	for _, w := range s.r.workers {
-		if key, ok := w.queue.take(); ok {
+		if key, by, ok := w.queue.take(); ok {
 			w.running++
 			s.r.busy++
-			o := s.r.reconcile(ctx, w, key, s.r.random())
+			o := s.r.reconcile(ctx, w, key, by, s.r.random())
 			s.r.finish(o)
 			return true, o.err
 		}

@@ -58,8 +58,14 @@ func EnsureBridge(host *rtnl.Socket, c Config) (int32, error) {
 	if flags&unix.IFF_UP != 0 {
 		return index, nil
 	}
-	if err := forward(c); err != nil {
+	if err := Forward(c); err != nil {
 		return 0, err
+	}
+	// Host ports on 127.0.0.1: the bridge may carry loopback addresses on the way
+	// to their translation. The setting goes with the bridge; the service proxy's
+	// rules keep strangers out.
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+c.Bridge+"/route_localnet", []byte("1"), 0); err != nil {
+		return 0, fmt.Errorf("let bridge %s carry loopback addresses: %w", c.Bridge, err)
 	}
 	if err := host.SetUp(index); err != nil {
 		return 0, fmt.Errorf("set bridge %s up: %w", c.Bridge, err)
@@ -92,8 +98,9 @@ func makeBridge(host *rtnl.Socket, c Config) (int32, error) {
 	return index, err
 }
 
-// forward lets the kernel route between pods and the world.
-func forward(c Config) error {
+// Forward lets the kernel route between pods and the world. The caller holds the
+// leases' lock.
+func Forward(c Config) error {
 	for _, r := range c.PodCIDRs {
 		name := "net/ipv4/ip_forward"
 		if r.Addr().Is6() {

@@ -165,6 +165,9 @@ func (j *job) tell(warning bool, container, reason, message string) {
 }
 
 func (j *job) mountVolumes(ctx context.Context) outcome {
+	if out := j.volumeImages(ctx); out.result.Reason != "" {
+		return out
+	}
 	refresh, err := j.agent.mount(ctx, j.pod, j.facts, j.view, false)
 	if err != nil {
 		j.tell(true, "", "FailedMount", err.Error())
@@ -225,24 +228,12 @@ func (j *job) lookContainer(ctx context.Context, out outcome, sandbox, id string
 	return out
 }
 
-// ensureImage brings a container's image to the node, and the images that it has
-// mounted as volumes (KEP-4639).
 func (j *job) ensureImage(ctx context.Context) outcome {
-	c := containerNamed(j.pod, j.action.Container)
-	for i := range c.VolumeMounts {
-		v := volumeNamed(j.pod, c.VolumeMounts[i].Name)
-		if v == nil || v.Image == nil {
-			continue
-		}
-		mounted := &corev1.Container{Name: c.Name, Image: v.Image.Reference, ImagePullPolicy: v.Image.PullPolicy}
-		if out := j.bring(ctx, mounted); out.result.Reason != "" {
-			return out
-		}
-	}
-	return j.bring(ctx, c)
+	return j.bring(ctx, containerNamed(j.pod, j.action.Container))
 }
 
-// bring brings the image of c to the node, as its pull policy wants.
+// bring has an image of a container, or of a volume that looks like one without
+// a name, on the node.
 func (j *job) bring(ctx context.Context, c *corev1.Container) outcome {
 	a := j.agent
 	if _, err := reference.ParseNormalizedNamed(c.Image); err != nil {

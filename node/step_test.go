@@ -63,6 +63,7 @@ type stage struct {
 	seen    Observed
 	state   State
 	now     time.Time
+	renewed time.Time
 	busy    map[string]Action
 	shown   string
 	out     strings.Builder
@@ -128,6 +129,8 @@ func (s *stage) happen(words []string) {
 			s.exit(&s.seen.Containers[i], 137)
 		}
 		s.seen.Sandboxes[0].Ready = false
+	case "renewed": // the node's lease, of two seconds
+		s.renewed = s.now
 	case "probe":
 		s.probe(s.seen.Latest(words[1]), words[2])
 	case "tick":
@@ -286,7 +289,7 @@ func (s *stage) done(a Action) {
 // step shows what Step decides.
 func (s *stage) step() {
 	var d Decision
-	s.state, d = Step(Input{Pod: s.pod, Gone: s.gone, Seen: &s.seen, HostIPs: []string{"192.0.2.1"}, Fits: s.fits, Now: s.now}, s.state)
+	s.state, d = Step(Input{Pod: s.pod, Gone: s.gone, Seen: &s.seen, HostIPs: []string{"192.0.2.1"}, Fits: s.fits, Now: s.now, Renewed: s.renewed, Lease: 2 * time.Second}, s.state)
 	s.granted = d.Pod
 	for _, e := range d.Events {
 		kind := "Normal"

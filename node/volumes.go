@@ -44,6 +44,9 @@ func (a *Agent) mount(ctx context.Context, pod *corev1.Pod, f Facts, v *view.Vie
 			soon(at)
 			return c.key, c.chain, err
 		},
+		Persistent: func(ctx context.Context, v *corev1.Volume) (*corev1.PersistentVolume, error) {
+			return a.persistent(ctx, pod, v)
+		},
 		User: soleUser(pod),
 	}
 	if sc := pod.Spec.SecurityContext; sc != nil {
@@ -79,7 +82,7 @@ func (a *Agent) refresh(r *record) {
 		return
 	}
 	r.refreshing, r.refresh = true, time.Time{}
-	pod, v := r.pod, a.client.Cache().View()
+	pod, v := r.granted, a.client.Cache().View()
 	f := Facts{Pod: pod, PodIPs: a.podIPs(r), HostIPs: a.config.Addresses, Allocatable: a.node.Status.Allocatable}
 	a.work.Go(func() {
 		next, err := a.mount(a.ctx, pod, f, v, true)

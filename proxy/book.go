@@ -13,10 +13,17 @@ import (
 type Book struct {
 	config Config
 	fams   map[Family]bool
-	chains map[ChainRef]Chain // base chains
+	base   map[ChainRef]Chain // chains without an owner
 	parts  map[string]Part
 	claims map[Ref][]claim
-	shapes map[shapeRef]int // owners of each shape
+	chains map[ChainRef]*shared[MakeChain]
+	sets   map[SetRef]*shared[SetSpec]
+}
+
+// shared is what several owners want, and how many.
+type shared[T any] struct {
+	what   T
+	owners int
 }
 
 // claim is one owner's wish for an element. Two services may wish for the
@@ -29,45 +36,48 @@ type claim struct {
 // NewBook starts a book for a node, and says what an empty kernel needs.
 func NewBook(c Config) (*Book, Changes) {
 	b := &Book{
-		config: c, fams: map[Family]bool{}, chains: map[ChainRef]Chain{},
-		parts: map[string]Part{}, claims: map[Ref][]claim{}, shapes: map[shapeRef]int{},
+		config: c, fams: map[Family]bool{}, base: map[ChainRef]Chain{},
+		parts: map[string]Part{}, claims: map[Ref][]claim{},
+		chains: map[ChainRef]*shared[MakeChain]{}, sets: map[SetRef]*shared[SetSpec]{},
 	}
 	for _, f := range c.Families() {
 		b.fams[f] = true
 		for _, ch := range baseChains(f, c) {
-			b.chains[ch.ChainRef] = ch
+			b.base[ch.ChainRef] = ch
 		}
 	}
-	b.set("node", nodePart(c))
+	b.Set("node", nodePart(c))
 	return b, Diff(Ruleset{}, b.Ruleset())
 }
 
 // SetService records a service with all its endpoint slices and says what changes.
 func (b *Book) SetService(svc *corev1.Service, eps []*discoveryv1.EndpointSlice) Changes {
-	return b.set("service/"+svc.Namespace+"/"+svc.Name, servicePart(b.config, svc, eps))
+	return b.Set("service/"+svc.Namespace+"/"+svc.Name, servicePart(b.config, svc, eps))
 }
 
 // DeleteService forgets a service.
 func (b *Book) DeleteService(namespace, name string) Changes {
-	return b.set("service/"+namespace+"/"+name, Part{})
+	return b.Set("service/"+namespace+"/"+name, Part{})
 }
 
 // SetPod records a pod of this node, for its host ports.
 func (b *Book) SetPod(pod *corev1.Pod) Changes {
-	return b.set("pod/"+pod.Namespace+"/"+pod.Name, podPart(b.config, pod))
+	return b.Set("pod/"+pod.Namespace+"/"+pod.Name, podPart(b.config, pod))
 }
 
 // DeletePod forgets a pod.
 func (b *Book) DeletePod(namespace, name string) Changes {
-	return b.set("pod/"+namespace+"/"+name, Part{})
+	return b.Set("pod/"+namespace+"/"+name, Part{})
 }
 
 // Ruleset is the whole ruleset as recorded so far.
 func (b *Book) Ruleset() Ruleset {
-	r := Ruleset{Chains: maps.Clone(b.chains), Elements: make(map[Ref]Value, len(b.claims))}
-	for s := range b.shapes {
-		ch := s.Shape.chain(s.Family, b.config)
-		r.Chains[ch.ChainRef] = ch
+	r := Ruleset{Sets: map[SetRef]SetSpec{}, Chains: maps.Clone(b.base), Elements: make(map[Ref]Value, len(b.claims))}
+	for ref, s := range b.sets {
+		r.Sets[ref] = s.what
+	}
+	for ref, c := range b.chains {
+		r.Chains[ref] = c.what(b.config)
 	}
 	for ref, cs := range b.claims {
 		r.Elements[ref] = cs[0].value
@@ -75,35 +85,33 @@ func (b *Book) Ruleset() Ruleset {
 	return r
 }
 
-// set replaces an owner's part.
-func (b *Book) set(owner string, part Part) Changes {
+// Set replaces an owner's part. Owners besides those of the book's other
+// methods are named by the caller.
+func (b *Book) Set(owner string, part Part) Changes {
 	part = b.tidy(part)
 	old, known := b.parts[owner]
-	if !known && len(part.Elements) == 0 {
+	if !known && part.empty() {
 		return Changes{}
 	}
 	before := map[Ref]*Value{}
 	b.touch(before, old.Elements)
 	b.touch(before, part.Elements)
 	var ch Changes
-	for s := range part.Shapes {
-		if b.shapes[s]++; b.shapes[s] == 1 {
-			ch.AddChains = append(ch.AddChains, s.Shape.chain(s.Family, b.config))
-		}
+	for _, ref := range gain(b.sets, part.Sets) {
+		ch.AddSets = append(ch.AddSets, Set{ref.Family, part.Sets[ref]})
 	}
-	for s := range old.Shapes {
-		if b.shapes[s]--; b.shapes[s] == 0 {
-			delete(b.shapes, s)
-			ch.DelChains = append(ch.DelChains, ChainRef{s.Family, s.Shape.Name()})
-		}
+	for _, ref := range gain(b.chains, part.Chains) {
+		ch.AddChains = append(ch.AddChains, part.Chains[ref](b.config))
 	}
+	ch.DelChains = lose(b.chains, old.Chains)
+	ch.DelSets = lose(b.sets, old.Sets)
 	for _, e := range old.Elements {
 		b.unclaim(owner, e.Ref)
 	}
 	for _, e := range part.Elements {
 		b.claim(owner, e)
 	}
-	if b.parts[owner] = part; len(part.Elements) == 0 {
+	if b.parts[owner] = part; part.empty() {
 		delete(b.parts, owner)
 	}
 	b.compare(before, &ch)
@@ -119,8 +127,36 @@ func (b *Book) tidy(p Part) Part {
 		seen[e.Ref] = struct{}{}
 		return twice || !b.fams[e.Family]
 	})
-	maps.DeleteFunc(p.Shapes, func(s shapeRef, _ struct{}) bool { return !b.fams[s.Family] })
+	maps.DeleteFunc(p.Chains, func(ref ChainRef, _ MakeChain) bool { return !b.fams[ref.Family] })
+	maps.DeleteFunc(p.Sets, func(ref SetRef, _ SetSpec) bool { return !b.fams[ref.Family] })
 	return p
+}
+
+func (p Part) empty() bool { return len(p.Elements)+len(p.Chains)+len(p.Sets) == 0 }
+
+// gain counts one more owner of each, and tells whose first it is.
+func gain[K comparable, V any](have map[K]*shared[V], want map[K]V) []K {
+	var first []K
+	for k, v := range want {
+		if have[k] == nil {
+			have[k] = &shared[V]{what: v}
+			first = append(first, k)
+		}
+		have[k].owners++
+	}
+	return first
+}
+
+// lose counts one owner less of each, and tells whose last it was.
+func lose[K comparable, V any](have map[K]*shared[V], old map[K]V) []K {
+	var last []K
+	for k := range old {
+		if have[k].owners--; have[k].owners == 0 {
+			delete(have, k)
+			last = append(last, k)
+		}
+	}
+	return last
 }
 
 // touch notes what the elements are before a change; nil is absent.

@@ -158,8 +158,8 @@ func protocolOf(p corev1.Protocol) corev1.Protocol {
 	return p
 }
 
-// protoNumber is the IP protocol number of an API protocol; 0 if unknown.
-func protoNumber(p corev1.Protocol) uint8 {
+// ProtoNumber is the IP protocol number of an API protocol; 0 if unknown.
+func ProtoNumber(p corev1.Protocol) uint8 {
 	switch protocolOf(p) {
 	case corev1.ProtocolTCP:
 		return 6

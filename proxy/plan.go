@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -26,7 +27,8 @@ type Config struct {
 	// AllowExternalIPs serves spec.externalIPs. They let whoever may create a
 	// service take over any address, so the default is to refuse them.
 	AllowExternalIPs bool
-	// Loopback serves host ports on 127.0.0.1 too; needs route_localnet.
+	// Loopback serves host ports on 127.0.0.1 too; needs route_localnet on the
+	// pods' bridge.
 	Loopback bool
 	// MasqueradeMark is one bit of the packet mark; 0 means DefaultMasqueradeMark.
 	MasqueradeMark uint32
@@ -86,24 +88,26 @@ func Plan(in Input) Ruleset {
 // Part is what one owner (a service, a pod, the node) adds to the ruleset.
 type Part struct {
 	Elements []Element
-	Shapes   map[shapeRef]struct{}
+	// Chains and Sets may be wanted by other owners too: what they are follows
+	// from their names.
+	Chains map[ChainRef]MakeChain
+	Sets   map[SetRef]SetSpec
 }
 
-type shapeRef struct {
-	Family Family
-	Shape  Shape
-}
+// MakeChain makes a chain when its first owner comes.
+type MakeChain func(Config) Chain
 
 func (p *Part) add(f Family, set, key string, v Value) {
 	p.Elements = append(p.Elements, Element{Ref{f, set, key}, v})
 }
 
 func (p *Part) verdict(f Family, set, key string, s Shape) {
-	if p.Shapes == nil {
-		p.Shapes = map[shapeRef]struct{}{}
+	if p.Chains == nil {
+		p.Chains = map[ChainRef]MakeChain{}
 	}
-	p.Shapes[shapeRef{f, s}] = struct{}{}
-	p.add(f, set, key, Value{Goto: s.Name()})
+	name := s.Name()
+	p.Chains[ChainRef{f, name}] = func(c Config) Chain { return s.chain(f, c) }
+	p.add(f, set, key, Value{Goto: name})
 }
 
 // nodePart are the elements that follow from the configuration.
@@ -117,9 +121,9 @@ func nodePart(c Config) Part {
 		name   string
 		ranges []netip.Prefix
 	}{{SetPodCIDRs, c.PodCIDRs}, {SetNoMasquerade, noMasq}} {
-		for _, r := range disjoint(set.ranges) {
-			p.add(FamilyOf(r.Addr()), set.name, string(appendAddr(nil, r.Addr())),
-				Value{End: string(appendAddr(nil, lastAddr(r)))})
+		for _, r := range Disjoint(set.ranges) {
+			p.add(FamilyOf(r.Addr()), set.name, AddrKey(r.Addr()),
+				Value{End: AddrKey(LastAddr(r))})
 		}
 	}
 	return p
@@ -149,45 +153,45 @@ func podPart(c Config, pod *corev1.Pod) Part {
 			p.hostPort(addr, port)
 		}
 		if len(p.Elements) > n {
-			self := string(appendAddr(appendAddr(nil, addr), addr))
+			self := AddrKey(addr, addr)
 			p.add(FamilyOf(addr), SetHairpin, self, Value{})
 		}
 	}
 	return p
 }
 
-// hostPorts lists the host ports of containers that run with the pod: main
-// containers and restartable init containers.
+// hostPorts lists the ports that a pod has on its node.
 func hostPorts(pod *corev1.Pod) []corev1.ContainerPort {
+	return slices.DeleteFunc(Ports(pod), func(p corev1.ContainerPort) bool {
+		return p.HostPort <= 0 || ProtoNumber(p.Protocol) == 0
+	})
+}
+
+// Ports lists the ports of containers that run with the pod: main containers
+// and restartable init containers.
+func Ports(pod *corev1.Pod) []corev1.ContainerPort {
 	var out []corev1.ContainerPort
-	collect := func(ports []corev1.ContainerPort) {
-		for _, p := range ports {
-			if p.HostPort > 0 && protoNumber(p.Protocol) != 0 {
-				out = append(out, p)
-			}
-		}
-	}
 	for i := range pod.Spec.InitContainers {
 		ic := &pod.Spec.InitContainers[i]
 		if ic.RestartPolicy != nil && *ic.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			collect(ic.Ports)
+			out = append(out, ic.Ports...)
 		}
 	}
 	for i := range pod.Spec.Containers {
-		collect(pod.Spec.Containers[i].Ports)
+		out = append(out, pod.Spec.Containers[i].Ports...)
 	}
 	return out
 }
 
 func (p *Part) hostPort(pod netip.Addr, port corev1.ContainerPort) {
-	f, proto := FamilyOf(pod), protoNumber(port.Protocol)
+	f, proto := FamilyOf(pod), ProtoNumber(port.Protocol)
 	v := Value{Data: targetData(netip.AddrPortFrom(pod, uint16(port.ContainerPort)))}
 	host, err := netip.ParseAddr(port.HostIP)
 	if err != nil || host.IsUnspecified() {
-		p.add(f, SetHostPorts, nodePortKey(proto, uint16(port.HostPort)), v)
+		p.add(f, SetHostPorts, PortKey(proto, uint16(port.HostPort)), v)
 		return
 	}
 	if FamilyOf(host) == f {
-		p.add(f, SetHostPortIPs, vipKey(host, proto, uint16(port.HostPort)), v)
+		p.add(f, SetHostPortIPs, VIPKey(host, proto, uint16(port.HostPort)), v)
 	}
 }

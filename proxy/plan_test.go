@@ -1,13 +1,10 @@
 package proxy
 
 import (
-	"encoding/binary"
 	"fmt"
-	"maps"
 	"math/rand"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,79 +20,6 @@ func testConfig() Config {
 		NodeIPs:  []netip.Addr{netip.MustParseAddr("192.0.2.1")},
 		PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/16")},
 	}
-}
-
-// render writes a ruleset much as nft lists it: elements by set, then chains.
-func render(r Ruleset, base Ruleset) string {
-	var b strings.Builder
-	for _, spec := range SetSpecs() {
-		var refs []Ref
-		for ref, v := range r.Elements {
-			if was, ok := base.Elements[ref]; ref.Set == spec.Name && (!ok || was != v) {
-				refs = append(refs, ref)
-			}
-		}
-		slices.SortFunc(refs, compareRef)
-		for _, ref := range refs {
-			fmt.Fprintf(&b, "%s %s: %s\n", ref.Family, ref.Set, renderElement(spec, ref, r.Elements[ref]))
-		}
-	}
-	chains := slices.SortedFunc(maps.Values(r.Chains), func(a, b Chain) int { return compareChain(a.ChainRef, b.ChainRef) })
-	for _, c := range chains {
-		if _, ok := base.Chains[c.ChainRef]; ok {
-			continue
-		}
-		fmt.Fprintf(&b, "%s chain %s", c.Family, c.Name)
-		if c.Hook != nil {
-			fmt.Fprintf(&b, " (%s %s %d)", c.Hook.Type, c.Hook.Hook, c.Hook.Priority)
-		}
-		b.WriteByte('\n')
-		for _, rule := range c.Rules {
-			var s []string
-			for _, st := range rule {
-				s = append(s, st.String())
-			}
-			b.WriteString("    " + strings.Join(s, " ") + "\n")
-		}
-	}
-	return b.String()
-}
-
-func renderElement(spec SetSpec, ref Ref, v Value) string {
-	out := renderParts(ref.Family, spec.Key, ref.Key)
-	switch {
-	case v.End != "":
-		out += " - " + renderParts(ref.Family, spec.Key, v.End)
-	case v.Goto != "":
-		out += " : goto " + v.Goto
-	case v.Data != "":
-		out += " : " + renderParts(ref.Family, spec.Data, v.Data)
-	}
-	return out
-}
-
-func renderParts(f Family, types []Type, bytes string) string {
-	b := []byte(bytes)
-	var parts []string
-	for _, t := range types {
-		n := 4
-		if t == TypeAddr && f == IPv6 {
-			n = 16
-		}
-		switch t {
-		case TypeAddr:
-			a, _ := netip.AddrFromSlice(b[:n])
-			parts = append(parts, a.String())
-		case TypeProto:
-			parts = append(parts, map[byte]string{6: "tcp", 17: "udp", 132: "sctp"}[b[0]])
-		case TypePort:
-			parts = append(parts, fmt.Sprint(binary.BigEndian.Uint16(b)))
-		case TypeNumber:
-			parts = append(parts, fmt.Sprintf("%#x", binary.NativeEndian.Uint32(b)))
-		}
-		b = b[n:]
-	}
-	return strings.Join(parts, " . ")
 }
 
 // TestPlan makes the rulesets of testdata/plan.txt. Each case is a name
@@ -117,7 +41,7 @@ func TestPlan(t *testing.T) {
 		if strings.TrimSpace(objects) != "" {
 			base = Plan(Input{Config: in.Config})
 		}
-		out.WriteString(render(Plan(in), base) + "\n")
+		out.WriteString(Plan(in).Text(base) + "\n")
 	}
 	if os.Getenv("UPDATE") != "" {
 		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
@@ -202,7 +126,7 @@ func TestChanges(t *testing.T) {
 		rnd := rand.New(rand.NewSource(seed))
 		book, first := NewBook(testConfig())
 		empty := func() Ruleset {
-			return Ruleset{Chains: map[ChainRef]Chain{}, Elements: map[Ref]Value{}}
+			return Ruleset{Sets: map[SetRef]SetSpec{}, Chains: map[ChainRef]Chain{}, Elements: map[Ref]Value{}}
 		}
 		single, joined, diffed := empty(), empty(), empty()
 		apply := func(r *Ruleset, what string, c Changes) {
@@ -257,10 +181,10 @@ func TestDisjoint(t *testing.T) {
 	for _, s := range []string{"10.0.0.0/8", "10.1.0.0/16", "192.0.2.7/24", "10.0.0.0/8", "9.0.0.0/8"} {
 		in = append(in, netip.MustParsePrefix(s))
 	}
-	if got := fmt.Sprint(disjoint(in)); got != "[9.0.0.0/8 10.0.0.0/8 192.0.2.0/24]" {
+	if got := fmt.Sprint(Disjoint(in)); got != "[9.0.0.0/8 10.0.0.0/8 192.0.2.0/24]" {
 		t.Error(got)
 	}
-	if got := lastAddr(netip.MustParsePrefix("192.0.2.0/23")).String(); got != "192.0.3.255" {
+	if got := LastAddr(netip.MustParsePrefix("192.0.2.0/23")).String(); got != "192.0.3.255" {
 		t.Error(got)
 	}
 }

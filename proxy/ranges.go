@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// disjoint sorts ranges and drops those within another, since nftables
+// Disjoint sorts ranges and drops those within another, since nftables
 // refuses overlapping intervals. Prefixes overlap only by containment.
-func disjoint(in []netip.Prefix) []netip.Prefix {
+func Disjoint(in []netip.Prefix) []netip.Prefix {
 	sorted := make([]netip.Prefix, 0, len(in))
 	for _, p := range in {
 		sorted = append(sorted, p.Masked())
@@ -27,8 +27,8 @@ func disjoint(in []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// lastAddr is the highest address of a range.
-func lastAddr(p netip.Prefix) netip.Addr {
+// LastAddr is the highest address of a range.
+func LastAddr(p netip.Prefix) netip.Addr {
 	b := p.Masked().Addr().AsSlice()
 	for bit := p.Bits(); bit < len(b)*8; bit++ {
 		b[bit/8] |= 1 << (7 - bit%8)

@@ -74,6 +74,11 @@ type (
 	Unmark struct{ Bit uint32 }
 	// Masquerade replaces the source address with this node's.
 	Masquerade struct{}
+	// Accept ends the base chain.
+	Accept struct{}
+	// ConnKnown matches packets of connections under way, and what belongs to
+	// such, like errors.
+	ConnKnown struct{}
 	// Reject answers that the port is unreachable.
 	Reject struct{}
 	// Drop throws the packet away.
@@ -118,6 +123,8 @@ func (Mark) stmt()        {}
 func (Marked) stmt()      {}
 func (Unmark) stmt()      {}
 func (Masquerade) stmt()  {}
+func (Accept) stmt()      {}
+func (ConnKnown) stmt()   {}
 func (Reject) stmt()      {}
 func (Drop) stmt()        {}
 func (DNAT) stmt()        {}
@@ -154,6 +161,8 @@ func (s Mark) String() string     { return fmt.Sprintf("meta mark set mark | %#x
 func (s Marked) String() string   { return fmt.Sprintf("meta mark & %#x != 0", s.Bit) }
 func (s Unmark) String() string   { return fmt.Sprintf("meta mark set mark & ~%#x", s.Bit) }
 func (Masquerade) String() string { return "masquerade fully-random" }
+func (Accept) String() string     { return "accept" }
+func (ConnKnown) String() string  { return "ct state established,related" }
 func (Reject) String() string     { return "reject" }
 func (Drop) String() string       { return "drop" }
 func (s DNAT) String() string {
@@ -206,6 +215,8 @@ func baseChains(f Family, c Config) []Chain {
 		chain("output", nat("output", -100), Rule{Jump{chainServices}}),
 		chain("input", filter("input", 0), refuse),
 		chain("forward", filter("forward", 0), refuse),
+		chain("policy-egress", filter("forward", 10), policyRules(SrcAddr, SetPolicyEgress)...),
+		chain("policy-ingress", filter("forward", 11), policyRules(DstAddr, SetPolicyIngress)...),
 		chain("output-refuse", filter("output", 0), refuse),
 		chain("postrouting", nat("postrouting", 100),
 			Rule{Marked{bit}, Unmark{bit}, Masquerade{}},
@@ -230,6 +241,19 @@ func earlyRules(c Config) []Rule {
 		rules = append(rules, Rule{Loopback{Src: false}, Loopback{Src: true, Not: true}, ConnForeign{}, Drop{}})
 	}
 	return rules
+}
+
+// policyRules ask the policies of the pod at one end, after translation and
+// before masquerading: both ends are who they are. The two ends are base chains of
+// their own, so that what the sender's policies accept still meets the
+// receiver's. What the node itself sends to its pods, such as probes, is not
+// forwarded and so never asked; a pod may always talk to itself.
+func policyRules(end Field, set string) []Rule {
+	return []Rule{
+		{ConnKnown{}, Accept{}},
+		{InSet{SrcDstAddr, SetPolicySelf, false}, Accept{}},
+		{VMap{end, set}},
+	}
 }
 
 // serviceRules are what every connection passes: services first, then host

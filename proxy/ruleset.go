@@ -55,7 +55,7 @@ const (
 	TypeNumber             // a number: an endpoint's place in its service, or its id
 )
 
-// SetSpec declares one set or map; every table has the same.
+// SetSpec declares one set or map.
 type SetSpec struct {
 	Name     string
 	Key      []Type
@@ -82,9 +82,12 @@ const (
 	SetNoMasquerade    = "no-masquerade"
 	SetFirewall        = "firewall"
 	SetFirewallSources = "firewall-sources"
+	SetPolicySelf      = "policy-self"
+	SetPolicyEgress    = "policy-egress"
+	SetPolicyIngress   = "policy-ingress"
 )
 
-// SetSpecs lists every set of a table.
+// SetSpecs lists the sets that every table has.
 func SetSpecs() []SetSpec {
 	addr, proto, port, number := TypeAddr, TypeProto, TypePort, TypeNumber
 	vip, target := []Type{addr, proto, port}, []Type{addr, port}
@@ -105,6 +108,9 @@ func SetSpecs() []SetSpec {
 		{Name: SetNoMasquerade, Key: []Type{addr}, Interval: true},
 		{Name: SetFirewall, Key: vip},
 		{Name: SetFirewallSources, Key: []Type{addr, proto, port, addr}, Interval: true},
+		{Name: SetPolicySelf, Key: []Type{addr, addr}},
+		{Name: SetPolicyEgress, Key: []Type{addr}, Verdict: true},
+		{Name: SetPolicyIngress, Key: []Type{addr}, Verdict: true},
 	}
 }
 
@@ -152,8 +158,24 @@ type Chain struct {
 // Rule is a list of statements, evaluated until one does not match.
 type Rule []Stmt
 
-// Ruleset is all that should be in the kernel.
+// SetRef names one set.
+type SetRef struct {
+	Family Family
+	Name   string
+}
+
+// Set is a set in one family's table.
+type Set struct {
+	Family Family
+	SetSpec
+}
+
+func (s Set) ref() SetRef { return SetRef{s.Family, s.Name} }
+
+// Ruleset is all that should be in the kernel. Sets are those besides SetSpecs,
+// which every table has.
 type Ruleset struct {
+	Sets     map[SetRef]SetSpec
 	Chains   map[ChainRef]Chain
 	Elements map[Ref]Value
 }
@@ -174,11 +196,22 @@ func appendNumber(b []byte, n uint32) []byte {
 	return binary.NativeEndian.AppendUint32(b, n)
 }
 
-func vipKey(a netip.Addr, proto uint8, port uint16) string {
+// AddrKey is the key of one address or several.
+func AddrKey(addrs ...netip.Addr) string {
+	var b []byte
+	for _, a := range addrs {
+		b = appendAddr(b, a)
+	}
+	return string(b)
+}
+
+// VIPKey is the key of an address, protocol and port.
+func VIPKey(a netip.Addr, proto uint8, port uint16) string {
 	return string(appendPort(appendProto(appendAddr(nil, a), proto), port))
 }
 
-func nodePortKey(proto uint8, port uint16) string {
+// PortKey is the key of a protocol and port.
+func PortKey(proto uint8, port uint16) string {
 	return string(appendPort(appendProto(nil, proto), port))
 }
 

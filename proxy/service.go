@@ -19,9 +19,9 @@ func servicePart(c Config, svc *corev1.Service, eps []*discoveryv1.EndpointSlice
 	}
 	for _, ip := range clusterIPs(svc) {
 		f := FamilyOf(ip)
-		p.add(f, SetClusterIPs, string(appendAddr(nil, ip)), Value{})
+		p.add(f, SetClusterIPs, AddrKey(ip), Value{})
 		for _, port := range svc.Spec.Ports {
-			if protoNumber(port.Protocol) != 0 {
+			if ProtoNumber(port.Protocol) != 0 {
 				newServicePort(c, svc, port, ip, eps).plan(&p)
 			}
 		}
@@ -79,7 +79,7 @@ func newServicePort(c Config, svc *corev1.Service, port corev1.ServicePort, ip n
 	f := FamilyOf(ip)
 	list := endpointsOf(c, port, f, eps)
 	s := servicePort{
-		family: f, ip: ip, proto: protoNumber(port.Protocol), port: uint16(port.Port),
+		family: f, ip: ip, proto: ProtoNumber(port.Protocol), port: uint16(port.Port),
 		all:     usable(list, hinted(c, list)),
 		here:    usable(list, isLocal),
 		timeout: affinity(svc),
@@ -162,23 +162,23 @@ func sourceRanges(svc *corev1.Service, f Family) []netip.Prefix {
 			out = append(out, r.Masked())
 		}
 	}
-	return disjoint(out)
+	return Disjoint(out)
 }
 
 func (s servicePort) plan(p *Part) {
 	s.planInternal(p)
 	for _, a := range s.external {
-		s.planExternal(p, vipKey(a.Addr(), s.proto, a.Port()))
+		s.planExternal(p, VIPKey(a.Addr(), s.proto, a.Port()))
 	}
 	s.planSources(p)
 	for _, a := range s.hairpin {
-		p.add(s.family, SetHairpin, string(appendAddr(appendAddr(nil, a), a)), Value{})
+		p.add(s.family, SetHairpin, AddrKey(a, a), Value{})
 	}
 }
 
 // planInternal makes the way in by the cluster address.
 func (s servicePort) planInternal(p *Part) {
-	key := vipKey(s.ip, s.proto, s.port)
+	key := VIPKey(s.ip, s.proto, s.port)
 	scope, eps := ScopeCluster, s.all
 	if s.inLocal {
 		scope, eps = ScopeLocal, s.here
@@ -232,11 +232,11 @@ func (s servicePort) planSources(p *Part) {
 		return
 	}
 	for _, vip := range s.balancer {
-		key := vipKey(vip, s.proto, s.port)
+		key := VIPKey(vip, s.proto, s.port)
 		p.add(s.family, SetFirewall, key, Value{})
 		for _, r := range s.sources {
-			p.add(s.family, SetFirewallSources, key+string(appendAddr(nil, r.Addr())),
-				Value{End: key + string(appendAddr(nil, lastAddr(r)))})
+			p.add(s.family, SetFirewallSources, key+AddrKey(r.Addr()),
+				Value{End: key + AddrKey(LastAddr(r))})
 		}
 	}
 }

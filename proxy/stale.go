@@ -55,8 +55,8 @@ func (s *staleness) touch(elems []Element) {
 
 func (s *staleness) stale(f Flow) bool {
 	fam := FamilyOf(f.To.Addr())
-	vip := vipKey(f.To.Addr(), protoUDP, f.To.Port())
-	port := nodePortKey(protoUDP, f.To.Port())
+	vip := VIPKey(f.To.Addr(), protoUDP, f.To.Port())
+	port := PortKey(protoUDP, f.To.Port())
 	local := f.To.Addr().IsLoopback() || slices.Contains(s.book.config.NodeIPs, f.To.Addr())
 	if !s.touched[Ref{fam, SetServices, vip}] && !(local && s.touched[Ref{fam, SetHostPorts, port}]) {
 		return false

@@ -203,7 +203,7 @@ func (l *loop) place(most int) (more bool) {
 			l.refuse(it, &d, now)
 			continue
 		}
-		it.node = d.Node
+		it.node, it.among = d.Node, d.Nodes
 		if l.claim(it, now) {
 			continue // it is bound when its volumes are
 		}
@@ -222,7 +222,7 @@ func bindOp(it *Item) client.Op {
 			ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: it.UID()},
 			Target:     corev1.ObjectReference{Kind: "Node", Name: it.node},
 		},
-		Cause: "scheduled",
+		Cause: fmt.Sprintf("chosen out of the nodes, %d in all", it.among),
 	}
 }
 

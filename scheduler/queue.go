@@ -47,6 +47,7 @@ type Item struct {
 	wakes  snapshot.Event
 	wide   bool
 	node   string // where it is being bound
+	among  int    // that many nodes
 	heapAt int    // in the heap of its state
 }
 

@@ -42,12 +42,15 @@ func (l *loop) eviction(victim, pod *corev1.Pod, node string, now time.Time) tas
 		Message: fmt.Sprintf("%s: preempting to accommodate a higher priority pod", pod.Spec.SchedulerName),
 	}
 	cause := fmt.Sprintf("preempted by pod %s/%s", pod.Namespace, pod.Name)
+	after := client.RefTo(resource.Pods.Info, pod)
+	tell := statusOp(victim, map[string]any{"conditions": []corev1.PodCondition{c}}, cause)
+	tell.After = after
 	return task{
 		ops: []client.Op{
-			statusOp(victim, map[string]any{"conditions": []corev1.PodCondition{c}}, cause),
+			tell,
 			{
 				Verb: resource.Delete, Kind: resource.Pods.Info, Namespace: victim.Namespace, Name: victim.Name,
-				Delete: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &victim.UID}}, Cause: cause,
+				Delete: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &victim.UID}}, Cause: cause, After: after,
 			},
 		},
 		note: &event.Note{

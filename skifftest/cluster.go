@@ -59,10 +59,18 @@ func Start(t testing.TB, options ...Option) *Cluster {
 		c.fake = clocktesting.NewFakeClock(Epoch)
 		c.clock, storeOptions.Now = c.fake, c.fake.Now
 	}
-	c.mem = mem.New(storeOptions)
+	begin := world.Today
+	if o.virtual {
+		begin = world.AtEpoch
+	}
+	image, err := begin()
+	if err != nil {
+		t.Fatalf("make what every cluster begins with: %v", err)
+	}
+	c.mem = image.Store(storeOptions)
 	c.faults = fault.New(c.mem, o.seed)
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := c.start(ctx, cancel, &o); err != nil {
+	if err := c.start(ctx, cancel, image, &o); err != nil {
 		cancel()
 		t.Fatalf("start a cluster: %v", err)
 	}
@@ -71,16 +79,14 @@ func Start(t testing.TB, options ...Option) *Cluster {
 	return c
 }
 
-func (c *Cluster) start(ctx context.Context, cancel func(), o *options) error {
+func (c *Cluster) start(ctx context.Context, cancel func(), image world.Image, o *options) error {
 	var err error
 	c.world, err = world.New(world.Config{Store: c.faults, Now: c.clock.Now, Log: o.log, Tokens: []authn.Token{c.tokens}})
 	if err != nil {
 		return err
 	}
 	api := c.world.API
-	if err := api.Load(ctx); err != nil {
-		return err
-	}
+	image.Adopt(c.world)
 	fed := make(chan error, 1)
 	go func() { fed <- api.Feed(ctx) }()
 	var server *httptest.Server
@@ -100,9 +106,6 @@ func (c *Cluster) start(ctx context.Context, cancel func(), o *options) error {
 		}
 		c.mem.Close() //nolint:errcheck // memory
 	})
-	if err := c.world.Boot(ctx); err != nil {
-		return err
-	}
 	for _, n := range o.nodes {
 		if _, err := c.Client().Do(ctx, client.Create(nodes, n)); err != nil {
 			return err
@@ -122,7 +125,7 @@ func (c *Cluster) View() *view.View { return c.world.API.View() }
 func (c *Cluster) Now() time.Time { return c.clock.Now() }
 
 // Epoch is when every cluster in virtual time begins.
-var Epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+var Epoch = world.Epoch
 
 // LoseNode makes a node do nothing any more, as if its machine were gone.
 func (c *Cluster) LoseNode(name string) { c.mark(name, kubelet.Lost) }

@@ -1,6 +1,9 @@
 package skifftest_test
 
 import (
+	"net/http"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,22 +117,74 @@ func TestVirtualTime(t *testing.T) {
 	}
 }
 
-// Many clusters live in one process, without knowing of each other.
+// Many clusters live in one process at the same time, without knowing of each
+// other, and a cluster leaves nothing behind.
 func TestHundredAtOnce(t *testing.T) {
-	for range 100 {
-		t.Run("", func(t *testing.T) {
-			t.Parallel()
-			c := skifftest.Start(t, skifftest.VirtualTime())
-			d := deployment(2)
-			if _, err := c.Client().Do(t.Context(), client.Create(resource.Deployments, d)); err != nil {
+	skifftest.Start(t) // what all share is there
+	before := runtime.NumGoroutine()
+	t.Run("", func(t *testing.T) {
+		began := time.Now()
+		clusters := make([]*skifftest.Cluster, 100)
+		for i := range clusters {
+			clusters[i] = skifftest.Start(t, skifftest.VirtualTime())
+		}
+		t.Logf("each started in %s", time.Since(began)/time.Duration(len(clusters)))
+		for i, c := range clusters {
+			if _, err := c.Client().Do(t.Context(), client.Create(resource.Deployments, deployment(int32(i%4)))); err != nil {
 				t.Fatal(err)
 			}
-			c.Settle()
-			c.Advance(2 * time.Second)
-			if d, _ := view.Get(c.View(), resource.Deployments, "default", "web"); d.Status.AvailableReplicas != 2 {
-				t.Errorf("status %+v", d.Status)
+		}
+		var done sync.WaitGroup
+		for _, c := range clusters {
+			done.Go(func() { c.Advance(2 * time.Second) })
+		}
+		done.Wait()
+		for i, c := range clusters {
+			if d, _ := view.Get(c.View(), resource.Deployments, "default", "web"); d.Status.AvailableReplicas != int32(i%4) {
+				t.Errorf("cluster %d: status %+v", i, d.Status)
 			}
-		})
+		}
+	})
+	gone(t, before)
+}
+
+// A cluster that was used over HTTP ends with all that served it.
+func TestNothingIsLeft(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("", func(t *testing.T) {
+		c := skifftest.Start(t)
+		config := c.Config()
+		clients, err := kubernetes.NewForConfig(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := clients.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		watching, err := clients.CoreV1().Pods("").Watch(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(watching.Stop)
+	})
+	gone(t, before)
+}
+
+// gone waits until there are no more goroutines than there were.
+func gone(t *testing.T, before int) {
+	t.Helper()
+	http.DefaultClient.CloseIdleConnections()
+	late := time.After(10 * time.Second)
+	for {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		select {
+		case <-late:
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines are left:\n%s", runtime.NumGoroutine()-before, stacks[:runtime.Stack(stacks, true)])
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
 

@@ -28,14 +28,16 @@ import (
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/store"
 	"github.com/skiff-sh/skiff/store/mem"
 )
 
 // Cluster is an API server and how to reach it.
 type Cluster struct {
-	API *apiserver.Server
-	URL string
-	t   testing.TB
+	API   *apiserver.Server
+	Store store.Store
+	URL   string
+	t     testing.TB
 	// authority signs the client certificates that the server takes.
 	authority *pki.Pair
 }
@@ -62,6 +64,13 @@ const Admin = "admin:" + authn.Masters
 // Start returns a running API server that ends with the test.
 func Start(t testing.TB) *Cluster {
 	t.Helper()
+	return StartOn(t, mem.New(mem.Options{}))
+}
+
+// StartOn is Start on a store that there is already, as a further server or as one
+// that was started again.
+func StartOn(t testing.TB, st store.Store) *Cluster {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +83,7 @@ func Start(t testing.TB) *Cluster {
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")},
 		NodePorts: [2]int32{30000, 32767}, AdvertiseAddress: netip.MustParseAddr("192.0.2.7"), AdvertisePort: 6443,
 	}, apiserver.Deps{
-		Store: mem.New(mem.Options{}), TokenCheckers: []authn.Token{users{}},
+		Store: st, TokenCheckers: []authn.Token{users{}},
 		Tokens: &authn.ServiceAccountTokens{
 			Issuer: "https://test", Audiences: []string{"https://test"}, Key: key, Algorithm: jose.ES256, Now: time.Now,
 		},
@@ -103,7 +112,7 @@ func Start(t testing.TB) *Cluster {
 			t.Errorf("feed the view: %v", err)
 		}
 	})
-	return &Cluster{API: api, URL: server.URL, t: t, authority: authority}
+	return &Cluster{API: api, Store: st, URL: server.URL, t: t, authority: authority}
 }
 
 // dialHere connects to this machine whatever the address, so that tests can give

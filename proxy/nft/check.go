@@ -47,13 +47,13 @@ func (w *Writer) checkTable(f proxy.Family, t *table, want map[string]int) (bool
 		}
 		delete(want, key)
 	}
-	for _, spec := range proxy.SetSpecs() {
-		if spec.Dynamic || spec.Interval {
-			delete(want, fmt.Sprint(f, " set ", spec.Name))
+	for name, set := range t.sets {
+		key := fmt.Sprint(f, " set ", name)
+		if set.Dynamic || set.Interval {
+			delete(want, key)
 			continue
 		}
-		n, err := w.count(t, spec.Name)
-		key := fmt.Sprint(f, " set ", spec.Name)
+		n, err := w.count(t, name)
 		if err != nil || n != want[key] {
 			return false, nil // a set that cannot be read is not as it was
 		}

@@ -65,6 +65,10 @@ func (e *encoder) stmt(s proxy.Stmt) error {
 		e.marked(s.Bit)
 	case proxy.Masquerade:
 		e.add(&expr.Masq{FullyRandom: true})
+	case proxy.ConnKnown:
+		e.masked(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED, expr.CmpOpNeq)
+	case proxy.Accept:
+		e.verdict(expr.VerdictAccept, "")
 	case proxy.Reject:
 		e.reject()
 	case proxy.Drop:

@@ -6,8 +6,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/skiff-sh/skiff/proxy"
+	"github.com/skiff-sh/skiff/proxy/policy"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 	"github.com/skiff-sh/skiff/watchcache"
@@ -15,27 +17,40 @@ import (
 
 // follower keeps a book in step with a view.
 type follower struct {
-	config proxy.Config
-	book   *proxy.Book
-	slices map[view.Key]map[string]*discoveryv1.EndpointSlice // by service, then slice name
+	config   proxy.Config
+	book     *proxy.Book
+	policies *policy.Book
+	slices   map[view.Key]map[string]*discoveryv1.EndpointSlice // by service, then slice name
 }
 
 // newFollower reads a whole view.
 func newFollower(c proxy.Config, v *view.View) *follower {
 	book, _ := proxy.NewBook(c)
-	f := &follower{config: c, book: book, slices: map[view.Key]map[string]*discoveryv1.EndpointSlice{}}
+	f := &follower{config: c, book: book, policies: policy.NewBook(book, c.Node), slices: map[view.Key]map[string]*discoveryv1.EndpointSlice{}}
 	for s := range view.List(v, resource.EndpointSlices, "") {
 		f.putSlice(s)
 	}
 	for s := range view.List(v, resource.Services, "") {
 		book.SetService(s, f.slicesOf(view.KeyOf(s)))
 	}
+	for n := range view.List(v, resource.Namespaces, "") {
+		f.policies.SetNamespace(n)
+	}
+	for p := range view.List(v, resource.NetworkPolicies, "") {
+		f.policies.SetPolicy(p)
+	}
 	for p := range view.List(v, resource.Pods, "") {
-		if p.Spec.NodeName == c.Node {
-			book.SetPod(p)
-		}
+		f.takePod(p, false)
 	}
 	return f
+}
+
+// followed are the kinds that rules are made from.
+func followed() []*resource.Info {
+	return []*resource.Info{
+		resource.Services.Info, resource.EndpointSlices.Info, resource.Pods.Info, resource.Nodes.Info,
+		resource.Namespaces.Info, resource.NetworkPolicies.Info,
+	}
 }
 
 func serviceOf(s *discoveryv1.EndpointSlice) view.Key {
@@ -82,7 +97,9 @@ func (f *follower) take(changes []watchcache.Change, v *view.View) proxy.Changes
 				f.putSlice(obj)
 			}
 		case *corev1.Pod:
-			out = append(out, f.takePod(obj, c.New == nil))
+			out = append(out, f.takePod(obj, c.New == nil)...)
+		case *corev1.Namespace, *networkingv1.NetworkPolicy:
+			out = append(out, f.takePolicy(obj, c.New == nil))
 		}
 	}
 	for key := range services {
@@ -95,12 +112,29 @@ func (f *follower) take(changes []watchcache.Change, v *view.View) proxy.Changes
 	return proxy.Join(out...)
 }
 
-func (f *follower) takePod(p *corev1.Pod, gone bool) proxy.Changes {
+// takePod: host ports are a matter of this node's pods, policies one of all.
+func (f *follower) takePod(p *corev1.Pod, gone bool) []proxy.Changes {
+	local := p.Spec.NodeName == f.config.Node
 	switch {
-	case p.Spec.NodeName != f.config.Node:
-		return proxy.Changes{}
+	case gone && local:
+		return []proxy.Changes{f.book.DeletePod(p.Namespace, p.Name), f.policies.DeletePod(p.Namespace, p.Name)}
 	case gone:
-		return f.book.DeletePod(p.Namespace, p.Name)
+		return []proxy.Changes{f.policies.DeletePod(p.Namespace, p.Name)}
+	case local:
+		return []proxy.Changes{f.book.SetPod(p), f.policies.SetPod(p)}
 	}
-	return f.book.SetPod(p)
+	return []proxy.Changes{f.policies.SetPod(p)}
+}
+
+func (f *follower) takePolicy(obj resource.Object, gone bool) proxy.Changes {
+	np, isPolicy := obj.(*networkingv1.NetworkPolicy)
+	switch {
+	case isPolicy && gone:
+		return f.policies.DeletePolicy(np.Namespace, np.Name)
+	case isPolicy:
+		return f.policies.SetPolicy(np)
+	case gone:
+		return f.policies.DeleteNamespace(obj.GetName())
+	}
+	return f.policies.SetNamespace(obj.(*corev1.Namespace))
 }

@@ -64,6 +64,9 @@ func (l *lab) wireNode() error {
 	if err := address("br0", bridge+"/24", ""); err != nil {
 		return err
 	}
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/br0/route_localnet", []byte("1"), 0); err != nil {
+		return err
+	}
 	for i, ns := range l.pods {
 		if err := veth(fmt.Sprintf("pod%d", i), ns, br); err != nil {
 			return err

@@ -17,10 +17,11 @@ import (
 	"github.com/skiff-sh/skiff/watchcache"
 )
 
-// Deps is what Run needs. The sysctls of Sysctls must be set beforehand.
+// Deps is what Run needs. The node must forward packets, and the pods' bridge
+// hand its frames to the IP filter.
 type Deps struct {
 	// Cache is the view of the cluster, complete for services, endpoint
-	// slices, nodes and pods (of this node at least) when Run is called.
+	// slices, nodes, pods, namespaces and network policies when Run is called.
 	Cache *watchcache.Cache
 	// Config is the node's. Zone follows the Node object; so do NodeIPs if
 	// they are empty here.
@@ -110,7 +111,7 @@ func (r *runner) restart() {
 	if r.reader != nil {
 		r.reader.Close()
 	}
-	r.reader = r.deps.Cache.Read(v.Revision(), resource.Services.Info, resource.EndpointSlices.Info, resource.Pods.Info, resource.Nodes.Info)
+	r.reader = r.deps.Cache.Read(v.Revision(), followed()...)
 	r.follower = newFollower(nodeConfig(r.deps.Config, v), v)
 }
 

@@ -149,13 +149,21 @@ func (w *Writer) addTable(f proxy.Family) error {
 	}
 	w.fams[f] = t
 	for _, spec := range proxy.SetSpecs() {
-		s := newSet(t.Table, f, spec)
-		w.ids++
-		s.ID = w.ids
-		t.sets[spec.Name] = s
-		if err := w.conn.AddSet(s, nil); err != nil {
-			return fmt.Errorf("add set %s: %w", spec.Name, err)
+		if err := w.addSet(f, spec); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (w *Writer) addSet(f proxy.Family, spec proxy.SetSpec) error {
+	t := w.fams[f]
+	s := newSet(t.Table, f, spec)
+	w.ids++
+	s.ID = w.ids
+	t.sets[spec.Name] = s
+	if err := w.conn.AddSet(s, nil); err != nil {
+		return fmt.Errorf("add set %s: %w", spec.Name, err)
 	}
 	return nil
 }
@@ -204,6 +212,11 @@ func datatype(f proxy.Family, parts []proxy.Type) nftables.SetDatatype {
 // queue appends the messages of a change to the batch, in the order that the
 // kernel needs.
 func (w *Writer) queue(c proxy.Changes) error {
+	for _, s := range c.AddSets {
+		if err := w.addSet(s.Family, s.SetSpec); err != nil {
+			return err
+		}
+	}
 	for _, ch := range c.AddChains {
 		w.conn.AddChain(w.chain(ch))
 	}
@@ -224,6 +237,11 @@ func (w *Writer) queue(c proxy.Changes) error {
 	}
 	for _, ref := range c.DelChains {
 		w.conn.DelChain(&nftables.Chain{Table: w.fams[ref.Family].Table, Name: ref.Name})
+	}
+	for _, ref := range c.DelSets {
+		t := w.fams[ref.Family]
+		w.conn.DelSet(t.sets[ref.Name])
+		delete(t.sets, ref.Name)
 	}
 	return nil
 }

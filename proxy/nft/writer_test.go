@@ -77,7 +77,6 @@ func hostPortPod() *corev1.Pod {
 // TestTraffic sends real connections through real rules.
 func TestTraffic(t *testing.T) {
 	l := newLab(t)
-	l.in(l.node, func() error { return WriteSysctls(Sysctls(config())) })
 	l.serve(l.pods[0], "pod0", podIPs[0]+":8080")
 	l.serve(l.pods[1], "pod1", podIPs[1]+":8080")
 	w := l.writer()

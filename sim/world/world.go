@@ -18,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/skiff-sh/skiff/apiserver"
+	"github.com/skiff-sh/skiff/apiserver/apply"
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/cluster/controlplane"
@@ -46,12 +47,13 @@ type World struct {
 	Controllers []controller.Controller
 }
 
-// keys are what all clusters of a process share: they are as secret as a test,
-// and making them takes longer than the rest of a cluster.
+// keys are what all clusters of a process share, as making it takes longer than
+// the rest of a cluster. The keys are as secret as a test.
 type keys struct {
 	authority *pki.Pair
 	pool      *x509.CertPool
 	tokens    *ecdsa.PrivateKey
+	fields    *apply.Tracker
 }
 
 var shared = sync.OnceValues(func() (keys, error) {
@@ -63,7 +65,7 @@ var shared = sync.OnceValues(func() (keys, error) {
 	if err != nil {
 		return keys{}, err
 	}
-	return keys{authority, pki.Pool(authority), tokens}, nil
+	return keys{authority, pki.Pool(authority), tokens, apply.New(resource.All())}, nil
 })
 
 var serviceCIDR = netip.MustParsePrefix("10.96.0.0/16")
@@ -89,6 +91,7 @@ func New(config Config) (*World, error) {
 		Tokens:        tokens,
 		ClientCAs:     func() *x509.CertPool { return k.pool },
 		NodeTransport: &http.Transport{}, Now: config.Now, Log: config.Log,
+		Fields: k.fields,
 	})
 	if err != nil {
 		return nil, err

@@ -7,12 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 )
 
 // cluster is a running one.
 type cluster struct {
 	skiff string // the program
 	name  string
+	nodes int
 	dir   string // its data
 	log   io.Writer
 }
@@ -27,12 +29,13 @@ func (c *cluster) run(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// up starts the cluster, empty, with the test images on its node.
-func (c *cluster) up(ctx context.Context, images string) error {
+// up starts the cluster, empty, with the test images on its nodes. Those that
+// tests insist on pulling come from the registries of a directory.
+func (c *cluster) up(ctx context.Context, images, registries string) error {
 	if err := c.down(ctx); err != nil {
 		return err
 	}
-	if err := c.run(ctx, "up", "--node-name", "node-1"); err != nil {
+	if err := c.run(ctx, "up", "--node-name", "node-1", "--nodes", strconv.Itoa(c.nodes), "--registries", registries); err != nil {
 		return err
 	}
 	return c.run(ctx, "image", "load", images)
@@ -46,13 +49,23 @@ func (c *cluster) kubeconfig() string { return filepath.Join(c.dir, "admin.kubec
 
 // keepLogs copies what the cluster wrote to where its data is not removed.
 func (c *cluster) keepLogs(to string) error {
-	for _, name := range []string{"server.log", "containerd/containerd.log"} {
-		data, err := os.ReadFile(filepath.Join(c.dir, name))
-		if err != nil {
-			return fmt.Errorf("keep the cluster's logs: %w", err)
+	dirs, err := filepath.Glob(filepath.Join(c.dir, "nodes", "*"))
+	if err != nil {
+		return fmt.Errorf("find the nodes' logs: %w", err)
+	}
+	for _, dir := range append(dirs, c.dir) {
+		node := "" // the first node's log is the server's
+		if dir != c.dir {
+			node = filepath.Base(dir) + "-"
 		}
-		if err := os.WriteFile(filepath.Join(to, filepath.Base(name)), data, 0o644); err != nil {
-			return fmt.Errorf("keep the cluster's logs: %w", err)
+		for _, name := range []string{"server.log", "containerd/containerd.log"} {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				return fmt.Errorf("keep the cluster's logs: %w", err)
+			}
+			if err := os.WriteFile(filepath.Join(to, node+filepath.Base(name)), data, 0o644); err != nil {
+				return fmt.Errorf("keep the cluster's logs: %w", err)
+			}
 		}
 	}
 	return nil

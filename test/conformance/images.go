@@ -94,6 +94,10 @@ func (p *pantry) extended(file, more string) image.File {
 	return f
 }
 
+// alpine is what upstream's websites say that they are made from: the test of
+// image volumes reads it.
+const alpine = "NAME=\"Alpine Linux\"\nID=alpine\n"
+
 // website is agnhost with a picture and a file that says which it is.
 func website(name string) func(*pantry) [][]image.File {
 	return func(p *pantry) [][]image.File {
@@ -104,15 +108,16 @@ func website(name string) func(*pantry) [][]image.File {
 		for i := range files {
 			files[i].Mode |= 0o644 // the module cache keeps all read-only
 		}
-		// A test of volumes made of images reads which system this one stems from.
-		return append(agnhost(p), files, []image.File{p.extended("usr/lib/os-release", "VARIANT=\"in place of Alpine Linux\"\n")})
+		files = append(files, image.File{Path: "etc/os-release", Mode: 0o644, Data: []byte(alpine)})
+		return append(agnhost(p), files)
 	}
 }
 
-// busybox has its own tools before those of Debian.
+// busybox has its own tools before those of Debian, and a shell that is its own
+// where it can be.
 func busybox(p *pantry) [][]image.File {
 	files := []image.File{
-		{Path: "bin/sh", Mode: executable, Data: []byte(shell)},
+		{Path: "bin/sh", Mode: executable, Data: p.read(p.program(shell))},
 		{Path: "bin/sysctl", Mode: fs.ModeSymlink | 0o777, Link: "/bin/busybox"},
 	}
 	for _, name := range p.applets {
@@ -122,16 +127,6 @@ func busybox(p *pantry) [][]image.File {
 	}
 	return [][]image.File{files}
 }
-
-// shell is busybox's own, whose messages tests read. That of Debian's version
-// drops variables whose names contain a dash, which other tests read: bash runs
-// where there are any.
-const shell = `#!/bin/bash -p
-while IFS= read -r -d '' variable; do
-	[[ ${variable%%=*} =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || exec -a "$0" /bin/bash "$@"
-done < /proc/self/environ
-exec -a "$0" /bin/busybox "$@"
-`
 
 func nginx(*pantry) [][]image.File {
 	const config = `user www-data;

@@ -59,7 +59,7 @@ func kitchen(t *testing.T) *pantry {
 	t.Helper()
 	dir := t.TempDir()
 	for _, file := range []string{
-		"agnhost", "nnp", "etcd", "sample-apiserver",
+		"agnhost", "nnp", "shell", "etcd", "sample-apiserver",
 		"test/images/agnhost/porter/localhost.crt", "test/images/agnhost/porter/localhost.key",
 		"test/images/kitten/html/data.json", "test/images/nautilus/html/data.json",
 	} {

@@ -28,6 +28,7 @@ type options struct {
 	selection
 	name, cache, module, skiff, reports, output string
 	build, keep                                 bool
+	nodes                                       int
 }
 
 func main() {
@@ -37,6 +38,7 @@ func main() {
 	flag.IntVar(&o.procs, "procs", 8, "tests that run beside each other; most of them wait most of the time")
 	flag.StringVar(&o.output, "output", "text", "text or json")
 	flag.StringVar(&o.name, "name", "conformance", "of the cluster; runs beside each other need different ones")
+	flag.IntVar(&o.nodes, "nodes", 1, "how many the cluster has; some tests need two")
 	flag.StringVar(&o.cache, "cache", "test/.cache/conformance", "directory of what is built")
 	flag.StringVar(&o.reports, "reports", "", "directory of logs and JUnit files; emptied before (report-NAME in the directory of what is built)")
 	flag.StringVar(&o.module, "module", "test/conformance/upstream", "directory of the module of upstream's programs")
@@ -112,13 +114,19 @@ func (o *options) test(ctx context.Context, u *upstream, images string) (r *repo
 	if err := errors.Join(os.RemoveAll(o.reports), os.MkdirAll(o.reports, 0o755)); err != nil {
 		return nil, err
 	}
-	c := &cluster{skiff: o.skiff, name: o.name, dir: "/var/lib/skiff/" + o.name, log: os.Stderr}
+	c := &cluster{skiff: o.skiff, name: o.name, nodes: o.nodes, dir: "/var/lib/skiff/" + o.name, log: os.Stderr}
 	defer func() {
 		// The cluster goes even if the run was interrupted.
 		logs := c.keepLogs(o.reports)
 		err = errors.Join(err, logs, c.down(context.WithoutCancel(ctx)))
 	}()
-	if err := c.up(ctx, images); err != nil {
+	registries := filepath.Join(o.reports, "registries")
+	stop, err := serveImages(images, registries)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	if err := c.up(ctx, images, registries); err != nil {
 		return nil, err
 	}
 	r, began := &report{}, time.Now()
