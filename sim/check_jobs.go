@@ -101,8 +101,8 @@ func (c *checker) concurrency(w write) {
 	if !ok || cj.Spec.ConcurrencyPolicy != batchv1.ForbidConcurrent {
 		return
 	}
-	for other := range view.By(w.now, resource.Jobs, resource.OwnerIndex, string(owner.UID)) {
-		if other.UID != job.UID && !jobEnded(other) && other.DeletionTimestamp == nil && c.silent() == 0 {
+	for other := range view.By(w.seen, resource.Jobs, resource.OwnerIndex, string(owner.UID)) {
+		if !jobEnded(other) && other.DeletionTimestamp == nil {
 			c.violate("CronJob %s starts %s beside %s", cj.Name, job.Name, other.Name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -43,7 +44,6 @@ func mutants() []mutant {
 				job.Status.Succeeded++
 			}
 		}), nil},
-		{107827, "CronJob not honoring concurrencyPolicy: Forbid", "cronjob", forgetful, nil},
 		{88097, "Garbage collector deleted wrong resources, whose owners were live and well", collector, blind, nil},
 		{109748, "GC doesn't delete already orphaned objects after startup", collector, dropping(func(client.Op) bool { return true }), nil},
 		{26120, "OrphanDependents does not orphan all dependents that the collector has not observed yet", collector, dropping(func(op client.Op) bool {
@@ -69,7 +69,11 @@ func mutants() []mutant {
 		}), nil},
 		{89056, "EndpointSlice should not contain endpoints for terminating pods", "endpointslice", dropping(func(op client.Op) bool { return op.Verb != resource.Create }), nil},
 		{85353, "EndpointSliceController does not react to updated or deleted EndpointSlice objects", "endpointslice", dropping(func(op client.Op) bool { return op.Verb == resource.Create }), nil},
-		{82149, "PodDisruptionBudget can be violated by disruption controller", "disruption", nil, overwriting},
+		{82149, "PodDisruptionBudget can be violated by disruption controller", "disruption", changing(func(_ client.Op, obj resource.Object) {
+			if b, ok := obj.(*policyv1.PodDisruptionBudget); ok {
+				b.Status.DisruptionsAllowed++
+			}
+		}), nil},
 		{76772, "kube-scheduler overcommits pods result in kubelet rejection", "", nil, first},
 		{37554, "Namespace stuck on terminating on delete", "namespace", dropping(func(op client.Op) bool { return op.Subresource == "finalize" }), nil},
 		{23013, "DaemonSet doesn't run in all nodes", "daemon-set", dropping(func(op client.Op) bool {
@@ -142,22 +146,6 @@ func byName(good reconcile) reconcile {
 	}
 }
 
-// forgetful does not see which jobs a CronJob has.
-func forgetful(good reconcile) reconcile {
-	return func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
-		edit := v.Edit()
-		for job := range view.List(v, resource.Jobs, key.Namespace) {
-			edit.Delete(resource.Jobs.Info, view.KeyOf(job))
-		}
-		if cj, ok := view.Get(v, resource.CronJobs, key.Namespace, key.Name); ok {
-			next := cj.DeepCopy()
-			next.Status.Active = nil
-			edit.Put(view.NewEntry(resource.CronJobs.Info, next, v.Revision()))
-		}
-		return good(edit.View(v.Revision()), key, now, rnd)
-	}
-}
-
 // blind does not see every deployment every time.
 func blind(good reconcile) reconcile {
 	return func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
@@ -185,15 +173,6 @@ func restless(good reconcile) reconcile {
 		}
 		return plan
 	}
-}
-
-// overwriting writes a budget's status whatever was written since it was counted.
-func overwriting(by string, op client.Op) client.Op {
-	if by == "disruption" && op.Object != nil && op.Subresource == "status" {
-		op.Object = op.Object.DeepCopyObject().(resource.Object)
-		op.Object.SetResourceVersion("")
-	}
-	return op
 }
 
 // first binds every pod to the first node.

@@ -126,6 +126,7 @@ func (s *Sim) createJob(meta metav1.ObjectMeta) {
 func (s *Sim) createCronJob(meta metav1.ObjectMeta) {
 	job := s.jobOf(meta.Name)
 	job.Parallelism, job.Completions = ptr.To[int32](1), ptr.To[int32](1)
+	job.Template.Annotations[kubelet.FinishAfter] = fmt.Sprintf("%ds", s.rnd.IntN(150)) // some outlast the next
 	_ = s.as(client.Create(resource.CronJobs, &batchv1.CronJob{ObjectMeta: meta, Spec: batchv1.CronJobSpec{
 		Schedule: "* * * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: job},
 		ConcurrencyPolicy: pick(s, []batchv1.ConcurrencyPolicy{batchv1.AllowConcurrent, batchv1.ForbidConcurrent, batchv1.ReplaceConcurrent}),
