@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,9 @@ import (
 type Initial struct {
 	Defaults *authz.Defaults
 	Services []*corev1.Service
+	// StorageClasses are made once, in a new cluster: whoever deletes one does not
+	// want it.
+	StorageClasses []*storagev1.StorageClass
 }
 
 // bootSteps are what Bootstrap does, in order, by the names that upstream gives
@@ -56,7 +60,14 @@ func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
 	return nil
 }
 
-func (s *Server) ensureNamespaces(ctx context.Context, c client.Client, _ Initial) error {
+func (s *Server) ensureNamespaces(ctx context.Context, c client.Client, initial Initial) error {
+	if _, old := view.Get(s.View(), resource.Namespaces, "", metav1.NamespaceSystem); !old {
+		for _, class := range initial.StorageClasses {
+			if err := ensure(ctx, c, resource.StorageClasses, class); err != nil {
+				return err
+			}
+		}
+	}
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
 		if err := ensure(ctx, c, resource.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return err

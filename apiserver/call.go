@@ -80,6 +80,9 @@ func (c *call) readOptions(r *http.Request) error {
 		force := values[0] != "0" && !strings.EqualFold(values[0], "false")
 		c.force = &force
 	}
+	if err := c.checkForms(r); err != nil {
+		return err
+	}
 	var errs field.ErrorList
 	switch c.verb {
 	case "create":
@@ -100,6 +103,23 @@ func (c *call) readOptions(r *http.Request) error {
 		return apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind(optionsKind(c.verb)).GroupKind(), "", errs)
 	}
 	return nil
+}
+
+// checkForms refuses a write of an object, before its options are looked at, if the
+// answer cannot have the form that the client wants, or its body is in none that
+// the server reads.
+func (c *call) checkForms(r *http.Request) error {
+	if c.info == nil || c.verb != "create" && c.verb != "update" && c.verb != "patch" || c.part != nil && !c.part.Own() {
+		return nil
+	}
+	if _, err := negotiate(r); err != nil || c.verb != "create" {
+		return err
+	}
+	media, err := mediaOf(r)
+	if err == nil && !slices.Contains(mediaTypes, media) {
+		err = unsupportedMedia(mediaTypes...)
+	}
+	return err
 }
 
 func optionsKind(verb string) string { return strings.ToUpper(verb[:1]) + verb[1:] + "Options" }

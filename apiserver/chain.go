@@ -124,12 +124,12 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 		defer c.end()
 		w = &c.answer
 	}
-	if c.info.Deprecated != "" {
-		c.warn(c.info.Deprecated)
-	}
 	defer c.bound(r)()
 	err := c.checkRoute(r)
 	if err == nil {
+		if c.info.Deprecated != "" {
+			c.warn(c.info.Deprecated)
+		}
 		err = c.readOptions(r)
 	}
 	if err == nil {

@@ -37,7 +37,7 @@ func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, c *call) er
 	if !gone {
 		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
-	if c.info.ShowsDeleted || f.as != "" {
+	if c.info.ShowsDeleted {
 		return s.writeResult(w, c, f, http.StatusOK, obj)
 	}
 	c.writeWarnings(w)
@@ -65,7 +65,13 @@ func (c *call) deleteOptions(r *http.Request) (*metav1.DeleteOptions, error) {
 		}
 	}
 	c.dryRun = len(opts.DryRun) > 0
-	return opts, c.validateDelete(opts)
+	if err := c.validateDelete(opts); err != nil {
+		return nil, err
+	}
+	if c.info.DeleteWarning != "" && opts.PropagationPolicy == nil && opts.OrphanDependents == nil { //nolint:staticcheck // old clients still send it
+		c.warn(c.info.DeleteWarning)
+	}
+	return opts, nil
 }
 
 // readDeleteOptions reads options from the query.
@@ -166,17 +172,22 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 		grace = *action.Grace
 	}
 	if len(finalizers) == 0 && grace == 0 && !action.Keep {
+		if c.dryRun && action.Grace != nil && obj.GetDeletionTimestamp() == nil {
+			c.stampDeletion(obj, c.now, grace) // what is not taken out is shown as it was to go
+		}
 		return change{obj: obj, remove: true, dated: true}
 	}
 	obj.SetFinalizers(finalizers)
 	deletion := metav1.NewTime(c.now.Add(time.Duration(grace) * time.Second).Truncate(time.Second))
 	if was := obj.GetDeletionTimestamp(); was == nil {
-		obj.SetDeletionTimestamp(&deletion)
-		obj.SetDeletionGracePeriodSeconds(&grace)
-		if c.info.HasGeneration && obj.GetGeneration() > 0 {
-			obj.SetGeneration(obj.GetGeneration() + 1)
+		c.stampDeletion(obj, deletion.Time, grace)
+		if action.Keep { // what a controller empties has no grace, not even none
+			obj.SetDeletionGracePeriodSeconds(nil)
 		}
 	} else {
+		if action.Keep {
+			return change{same: true}
+		}
 		before := obj.GetDeletionGracePeriodSeconds()
 		if before != nil && grace >= *before && slices.Equal(finalizers, old.GetFinalizers()) {
 			return change{same: true} // grace is only ever shortened
@@ -193,6 +204,16 @@ func (c *call) markDeleted(old resource.Object, opts *metav1.DeleteOptions) chan
 		action.Update(obj)
 	}
 	return change{obj: obj}
+}
+
+// stampDeletion marks an object as being deleted for the first time.
+func (c *call) stampDeletion(obj resource.Object, at time.Time, grace int64) {
+	deletion := metav1.NewTime(at.Truncate(time.Second))
+	obj.SetDeletionTimestamp(&deletion)
+	obj.SetDeletionGracePeriodSeconds(&grace)
+	if c.info.HasGeneration && obj.GetGeneration() > 0 {
+		obj.SetGeneration(obj.GetGeneration() + 1)
+	}
 }
 
 // propagationFinalizers puts the finalizer of the wanted propagation among the
@@ -225,11 +246,18 @@ func propagationFinalizers(have []string, opts *metav1.DeleteOptions, orphans bo
 
 // serveDeleteCollection deletes every object that the selectors choose.
 func (s *Server) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c *call) error {
-	opts, err := c.deleteOptions(r)
+	f, err := negotiate(r)
 	if err != nil {
 		return err
 	}
 	q := r.URL.Query()
+	if _, err := c.listOptions(q, false); err != nil {
+		return err
+	}
+	opts, err := c.deleteOptions(r)
+	if err != nil {
+		return err
+	}
 	page, err := s.page(c, q)
 	if err != nil {
 		return err
@@ -239,9 +267,5 @@ func (s *Server) serveDeleteCollection(w http.ResponseWriter, r *http.Request, c
 			return err
 		}
 	}
-	f, err := negotiate(r)
-	if err != nil {
-		return err
-	}
-	return c.writeJSONList(w, f, metav1.ListMeta{ResourceVersion: strconv.FormatInt(page.revision, 10)}, page.entries)
+	return c.writeList(w, f, page.meta(), page.entries)
 }

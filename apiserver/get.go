@@ -148,6 +148,7 @@ func (c *call) writeWarnings(w http.ResponseWriter) {
 		}
 		w.Header().Add("Warning", "299 - "+string(text))
 	}
+	c.warnings = nil // an answer that turns out a refusal says them once
 }
 
 // partialOf returns the metadata of an entry alone.

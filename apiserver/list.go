@@ -65,7 +65,15 @@ func (c *call) listOptions(q url.Values, watching bool) (listOptions, error) {
 	if c.info.Namespaced {
 		s.namespace = c.target.namespace
 	}
-	var err error
+	seconds, err := integer(q, "timeoutSeconds")
+	if err != nil {
+		return opts, err
+	}
+	limit, err := integer(q, "limit")
+	if err != nil {
+		return opts, err
+	}
+	opts.timeout, opts.limit = time.Duration(max(seconds, 0))*time.Second, int(max(limit, 0)) // upstream takes a negative limit for none
 	if text := q.Get("labelSelector"); text != "" {
 		if s.labels, err = labels.Parse(text); err != nil {
 			return opts, apierrors.NewBadRequest(err.Error())
@@ -79,15 +87,6 @@ func (c *call) listOptions(q url.Values, watching bool) (listOptions, error) {
 		}
 		s.fields = parsed.Requirements()
 	}
-	seconds, err := integer(q, "timeoutSeconds")
-	if err != nil {
-		return opts, err
-	}
-	limit, err := integer(q, "limit")
-	if err != nil {
-		return opts, err
-	}
-	opts.timeout, opts.limit = time.Duration(max(seconds, 0))*time.Second, int(max(limit, 0)) // upstream takes a negative limit for none
 	if err := checkListOptions(q, watching); err != nil {
 		return opts, err
 	}
@@ -115,10 +114,21 @@ func integer(q url.Values, name string) (int64, error) {
 // unknownField refuses a field that cannot be selected by. Kinds with no fields
 // of their own are worded otherwise.
 func (c *call) unknownField(name string) error {
-	if len(c.version.Fields) > 2 {
+	if hasOwnFields(c.version) {
 		return apierrors.NewBadRequest("field label not supported: " + name)
 	}
 	return apierrors.NewBadRequest(fmt.Sprintf("%q is not a known field selector: only %q, %q", name, "metadata.name", "metadata.namespace"))
+}
+
+// hasOwnFields tells whether a version has selectable fields beside those that all
+// kinds have.
+func hasOwnFields(version *resource.ServedInfo) bool {
+	for name := range version.Fields {
+		if !strings.HasPrefix(name, "metadata.") {
+			return true
+		}
+	}
+	return false
 }
 
 // matches tells whether an entry is selected.
@@ -214,6 +224,10 @@ type listPage struct {
 	remaining *int64
 }
 
+func (p *listPage) meta() metav1.ListMeta {
+	return metav1.ListMeta{ResourceVersion: strconv.FormatInt(p.revision, 10), Continue: p.next, RemainingItemCount: p.remaining}
+}
+
 // page reads the wanted page from the view.
 func (s *Server) page(c *call, q url.Values) (listPage, error) {
 	opts, err := c.listOptions(q, false)
@@ -233,7 +247,7 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 	if !all || sel.name != "" { // to choose again would cost more than to remember
 		some := chosen
 		if limit > 0 {
-			some = first(limit+1, chosen)
+			some = first(limit, chosen)
 		}
 		chosen = slices.Values(slices.Collect(some))
 	}
@@ -242,14 +256,18 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 		return page, nil
 	}
 	page.entries = first(limit, chosen)
-	last, next := split(limit, chosen)
-	if next == nil {
+	last := nth(limit, chosen)
+	if last == nil || sel.bucket().Name != "" {
+		return page, nil
+	}
+	// What is left may turn out not to be selected: upstream does not look at it.
+	rest := int64(v.Count(sel.info, sel.namespace, view.Key{Namespace: last.Key.Namespace, Name: last.Key.Name + "\x00"}))
+	if rest == 0 {
 		return page, nil
 	}
 	s.snapshots.keep(v)
 	page.next = sel.tokenAfter(last.Key, v.Revision()).encode()
 	if all { // upstream counts the rest only without selectors
-		rest := int64(v.Count(sel.info, sel.namespace, next.Key))
 		page.remaining = &rest
 	}
 	return page, nil
@@ -267,17 +285,14 @@ func first(n int, entries iter.Seq[*view.Entry]) iter.Seq[*view.Entry] {
 	}
 }
 
-// split returns the last of the first n entries and the one after it, nil for
-// none.
-func split(n int, entries iter.Seq[*view.Entry]) (last, next *view.Entry) {
-	for e := range first(n+1, entries) {
-		last, next = next, e
-		n--
+// nth returns the nth entry, nil where there are fewer.
+func nth(n int, entries iter.Seq[*view.Entry]) *view.Entry {
+	for e := range entries {
+		if n--; n == 0 {
+			return e
+		}
 	}
-	if n >= 0 {
-		return next, nil
-	}
-	return last, next
+	return nil
 }
 
 // serveList answers with a list, written from the entries' own bytes.
@@ -290,10 +305,7 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err != nil {
 		return err
 	}
-	meta := metav1.ListMeta{
-		ResourceVersion: strconv.FormatInt(page.revision, 10), Continue: page.next, RemainingItemCount: page.remaining,
-	}
-	return c.writeList(w, f, meta, page.entries)
+	return c.writeList(w, f, page.meta(), page.entries)
 }
 
 // writeList answers with entries in the form that the client asked for.

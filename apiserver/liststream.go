@@ -119,6 +119,19 @@ func writeItems(w http.ResponseWriter, f format, frame []byte, entries iter.Seq[
 	return nil
 }
 
+// writeNull answers with null where a list would be, as upstream does for some
+// that are empty. frame is as in writeItems.
+func writeNull(w http.ResponseWriter, f format, frame []byte) error {
+	return writeJSON(w, f, http.StatusOK, append(frame[:len(frame)-len("[]}")], "null}"...))
+}
+
+func isEmpty(entries iter.Seq[*view.Entry]) bool {
+	for range entries {
+		return false
+	}
+	return true
+}
+
 // indented appends items as they stand in an indented list.
 func indented(item appender) appender {
 	var plain []byte
@@ -142,6 +155,9 @@ func (c *call) writeTableList(w http.ResponseWriter, f format, meta metav1.ListM
 	if err != nil {
 		return err
 	}
+	if len(c.version.Info.Columns) == 0 && isEmpty(entries) {
+		return writeNull(w, f, frame)
+	}
 	return writeItems(w, f, frame, entries, table.appendRow)
 }
 
@@ -151,6 +167,9 @@ func writePartialList(w http.ResponseWriter, f format, meta metav1.ListMeta, ent
 	frame, err := json.Marshal(list)
 	if err != nil {
 		return fmt.Errorf("encode list: %w", err)
+	}
+	if isEmpty(entries) {
+		return writeNull(w, f, withType(f.kind(f.as), frame))
 	}
 	head := partialHead(f)
 	return writeItems(w, f, withType(f.kind(f.as), frame), entries, func(out []byte, e *view.Entry) ([]byte, error) {

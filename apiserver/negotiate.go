@@ -192,14 +192,25 @@ func unsupportedMedia(want ...string) error {
 	}}
 }
 
-// readBody returns the body and its media type; JSON if the client named none.
+// mediaOf is the media type that a request says its body has; JSON if it says
+// nothing.
+func mediaOf(r *http.Request) (string, error) {
+	header := r.Header.Get("Content-Type")
+	if header == "" {
+		return typeJSON, nil
+	}
+	media, _, err := mime.ParseMediaType(header)
+	if err != nil {
+		return "", unsupportedMedia(mediaTypes...)
+	}
+	return media, nil
+}
+
+// readBody returns the body and its media type.
 func readBody(r *http.Request) ([]byte, string, error) {
-	media := typeJSON
-	if header := r.Header.Get("Content-Type"); header != "" {
-		var err error
-		if media, _, err = mime.ParseMediaType(header); err != nil {
-			return nil, "", unsupportedMedia(mediaTypes...)
-		}
+	media, err := mediaOf(r)
+	if err != nil {
+		return nil, "", err
 	}
 	data, err := io.ReadAll(r.Body)
 	if err != nil {

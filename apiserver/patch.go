@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -91,11 +92,18 @@ func (s *Server) patcher(c *call, kind types.PatchType, data []byte) (func(e *vi
 		c.mayCreate = c.target.subresource == ""
 		return s.applier(c, data)
 	}
-	p, err := newPatch(c, kind, data)
-	if err != nil {
+	if err := checkPatch(kind, data); err != nil {
 		return nil, err
 	}
+	var p *patch
 	return func(e *view.Entry) (resource.Object, error) {
+		if p == nil { // only now: what does not exist is missed before the patch is read
+			read, err := newPatch(c, kind, data)
+			if err != nil {
+				return nil, err
+			}
+			p = read
+		}
 		obj, err := s.patched(c, p, e)
 		if err != nil {
 			return nil, err
@@ -135,14 +143,19 @@ type patch struct {
 	merge      map[string]any // nil where unknown fields are ignored
 }
 
-// newPatch reads a patch of c's kind.
-func newPatch(c *call, kind types.PatchType, data []byte) (*patch, error) {
+// checkPatch refuses what is no patch at all.
+func checkPatch(kind types.PatchType, data []byte) error {
 	if !slices.Contains(patchTypes, string(kind)) {
-		return nil, unsupportedMedia(patchTypes...)
+		return unsupportedMedia(patchTypes...)
 	}
 	if !json.Valid(data) {
-		return nil, apierrors.NewBadRequest("invalid JSON patch")
+		return apierrors.NewBadRequest("invalid JSON patch")
 	}
+	return nil
+}
+
+// newPatch reads a patch of c's kind.
+func newPatch(c *call, kind types.PatchType, data []byte) (*patch, error) {
 	p := &patch{kind: kind, gvk: c.version.GVK, data: data}
 	switch kind {
 	case types.JSONPatchType:
@@ -164,7 +177,9 @@ func (p *patch) read(c *call, v any, prefix string) error {
 		p.problems, err = kjson.UnmarshalStrict(p.data, v)
 	}
 	if err != nil {
-		return apierrors.NewBadRequest(prefix + err.Error())
+		// The text names the Go type that it is read into, and clients know upstream's.
+		text := strings.ReplaceAll(err.Error(), reflect.TypeFor[operation]().String(), "handlers.jsonPatchOp")
+		return apierrors.NewBadRequest(prefix + text)
 	}
 	return nil
 }

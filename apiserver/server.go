@@ -46,6 +46,9 @@ type Config struct {
 	// Beyond are handlers of paths that are no part of the Kubernetes API. They
 	// are called for who is authorized to the verb and path.
 	Beyond map[string]http.Handler
+	// EvictAfter is how long, in seconds, pods that do not say tolerate a node that is
+	// not ready or not reachable; upstream's 300 if zero.
+	EvictAfter int64
 	// MaxBody bounds a request's body, in bytes. 3 MiB as upstream if zero.
 	MaxBody int64
 }
@@ -156,6 +159,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: s.random.suffix, MaySigner: s.maySigner,
 		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil }, Observe: s.metrics.Admitted,
+		EvictAfter:       config.EvictAfter,
 		MutatingWebhooks: webhooks.Mutate, ValidatingWebhooks: webhooks.Validate,
 	})
 	// The library has no other way to bound what copying makes of a document.

@@ -42,6 +42,9 @@ func (m *tableMaker) frame(meta metav1.ListMeta, headers bool) ([]byte, error) {
 	table.SetGroupVersionKind(m.table.kind("Table"))
 	if headers {
 		for _, c := range m.columns {
+			if c.NoHeader {
+				continue
+			}
 			table.ColumnDefinitions = append(table.ColumnDefinitions, metav1.TableColumnDefinition{
 				Name: c.Name, Type: c.Type, Format: c.Format, Description: c.Description, Priority: c.Priority,
 			})
@@ -109,9 +112,9 @@ func appendCell(out []byte, value any) ([]byte, error) {
 
 // defaultColumns serve kinds that define none.
 var defaultColumns = []resource.Column[resource.Object]{
-	{Name: "Name", Type: "string", Format: "name", Description: "Name must be unique within a namespace.",
+	{Name: "Name", Type: "string", Format: "name", Description: metav1.ObjectMeta{}.SwaggerDoc()["name"],
 		Value: func(o resource.Object, _ time.Time) any { return o.GetName() }},
-	{Name: "Created At", Type: "date", Description: "When the object was created.",
+	{Name: "Created At", Type: "date", Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"],
 		Value: func(o resource.Object, _ time.Time) any {
 			return o.GetCreationTimestamp().UTC().Format(time.RFC3339)
 		}},

@@ -64,7 +64,7 @@ func (s *Server) update(c *call, obj resource.Object) (resource.Object, error) {
 // change.
 func (s *Server) createInstead(c *call, obj resource.Object) (change, error) {
 	wipeSystemFields(metaOf(obj))
-	if c.info.CopyStatus != nil {
+	if c.info.CopyStatus != nil && !c.info.NewStatus {
 		c.info.CopyStatus(obj, c.info.New())
 	}
 	obj.SetResourceVersion("")

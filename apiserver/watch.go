@@ -58,6 +58,9 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, c *call) err
 	if err != nil {
 		return err
 	}
+	if watcher.format.media == typeYAML {
+		return notAcceptable(streamTypes...)
+	}
 	watcher.sent = s.metrics.Watch(c.version.GVR)
 	timeout := time.Duration(1800+rand.IntN(1800)) * time.Second // upstream's: spread, so that clients do not come back at once
 	if watcher.timeout > 0 {
@@ -87,9 +90,6 @@ func newWatcher(w http.ResponseWriter, r *http.Request, c *call, q url.Values) (
 	f, err := negotiate(r)
 	if err != nil {
 		return nil, err
-	}
-	if f.media == typeYAML {
-		return nil, notAcceptable(streamTypes...)
 	}
 	opts, err := c.listOptions(q, true)
 	if err != nil {

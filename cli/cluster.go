@@ -62,9 +62,9 @@ func (s *selection) config() (config cluster.Config, exists bool, err error) {
 
 // settings are the flags that change a cluster's configuration.
 type settings struct {
-	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain, registries string
-	noNode                                                                           bool
-	etcd                                                                             cluster.EtcdConfig
+	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain, registries, schedulerConfig string
+	noNode, failover                                                                                  bool
+	etcd                                                                                              cluster.EtcdConfig
 }
 
 func (s *settings) flags(cmd *cobra.Command) {
@@ -76,11 +76,13 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.podCIDR, "pod-cidr", "", "range of this node's pod addresses (default 10.244.0.0/24)")
 	f.StringVar(&s.nodeCIDR, "node-cidr", "", "range of addresses of further nodes on this machine (default 10.245.0.0/24)")
 	f.StringVar(&s.domain, "cluster-domain", "", "DNS domain of the cluster (default cluster.local)")
+	f.StringVar(&s.schedulerConfig, "scheduler-config", "", "file with upstream's KubeSchedulerConfiguration: profiles of the scheduler")
 	f.StringVar(&s.registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringSliceVar(&s.etcd.Servers, "etcd-servers", nil, "URLs of an etcd to use in place of the built-in one")
 	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "authority of that etcd's certificates")
 	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "certificate to show to that etcd")
 	f.StringVar(&s.etcd.KeyFile, "etcd-keyfile", "", "key of that certificate")
+	f.BoolVar(&s.failover, "failover", false, "notice within seconds that a further node on this machine is lost, and replace its pods")
 	f.BoolVar(&s.noNode, "no-node", false, "run the control plane alone")
 }
 
@@ -89,17 +91,20 @@ func (s *settings) apply(c *cluster.Config) error {
 	for _, set := range []struct {
 		value string
 		into  *string
-	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}, {s.registries, &c.Registries}} {
+	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}, {s.registries, &c.Registries}, {s.schedulerConfig, &c.SchedulerConfig}} {
 		if set.value != "" {
 			*set.into = set.value
 		}
 	}
-	if c.Registries != "" {
-		dir, err := filepath.Abs(c.Registries)
-		if err != nil {
-			return fmt.Errorf("--registries %q: %w", c.Registries, err)
+	for flag, path := range map[string]*string{"--registries": &c.Registries, "--scheduler-config": &c.SchedulerConfig} {
+		if *path == "" {
+			continue
 		}
-		c.Registries = dir
+		whole, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("%s %q: %w", flag, *path, err)
+		}
+		*path = whole
 	}
 	for _, set := range []struct {
 		flag, value string
@@ -114,6 +119,7 @@ func (s *settings) apply(c *cluster.Config) error {
 		}
 		*set.into = prefix
 	}
+	c.Failover = c.Failover || s.failover
 	if s.noNode {
 		c.Node = false
 	}
@@ -227,9 +233,9 @@ func printStatus(cmd *cobra.Command, s cluster.Status) error {
 	if s.State == "running" {
 		fmt.Fprintf(w, "API server\t%s\t\nkubeconfig\t%s\t\n", s.Server, s.Kubeconfig)
 		for _, n := range s.Nodes {
-			state := "NotReady"
-			if n.Ready {
-				state = "Ready"
+			state := readiness(n.Ready)
+			if n.Machine == "stopped" || n.Machine == "partitioned" {
+				state += ", " + n.Machine
 			}
 			fmt.Fprintf(w, "node\t%s\t%s\n", n.Name, state)
 		}

@@ -36,6 +36,9 @@ type Config struct {
 	// NodeCIDR is the network of the nodes beside the first that live in network
 	// namespaces of this machine.
 	NodeCIDR netip.Prefix `json:"nodeCIDR,omitzero"`
+	// Failover has further nodes on this machine noticed in seconds when they are
+	// silent, and their pods replaced; see failover.go.
+	Failover bool `json:"failover,omitempty"`
 	// ID is set where links, tables and groups are not called by Name.
 	ID string `json:"id,omitempty"`
 	// Etcd is where the store is, if not in this process: several servers then
@@ -43,6 +46,9 @@ type Config struct {
 	Etcd EtcdConfig `json:"etcd,omitzero"`
 	// Runtime is the directory of containerd, runc and Skiff's small helpers.
 	Runtime string `json:"runtime,omitempty"`
+	// SchedulerConfig is a file with upstream's KubeSchedulerConfiguration; empty for
+	// its defaults.
+	SchedulerConfig string `json:"schedulerConfig,omitempty"`
 	// Registries is a directory with a hosts.toml per image registry, in
 	// containerd's form: mirrors, authorities, headers.
 	Registries string `json:"registries,omitempty"`
@@ -99,7 +105,8 @@ func (c *Config) Validate() error {
 	if c.ServiceCIDR.Bits() < 8 || c.ServiceCIDR.Bits() > c.ServiceCIDR.Addr().BitLen()-4 {
 		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
 	}
-	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries))
+	_, err := schedulerProfiles(c.SchedulerConfig)
+	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries), err)
 	if c.NodeCIDR.IsValid() && (!c.NodeCIDR.Addr().Is4() || c.NodeCIDR.Bits() < 16 || c.NodeCIDR.Bits() > 28) {
 		errs = append(errs, fmt.Errorf("--node-cidr %q: must be an IPv4 range of 16 to 65536 addresses, such as %s", c.NodeCIDR, defaultNodeCIDR))
 	}

@@ -88,8 +88,12 @@ func (l leader) control(ctx context.Context, all []controller.Controller) error 
 
 func (l leader) schedule(ctx context.Context) error {
 	c := l.client(controlplane.Scheduler())
+	profiles, err := schedulerProfiles(l.config.SchedulerConfig)
+	if err != nil {
+		return err
+	}
 	return scheduler.Run(ctx, c, scheduler.Deps{
-		Log: l.log.With("component", "scheduler"), Now: time.Now,
+		Log: l.log.With("component", "scheduler"), Now: time.Now, Profiles: profiles,
 		Events: event.NewRecorder(c, "default-scheduler", l.config.NodeName, l.log, clock.RealClock{}),
 	})
 }

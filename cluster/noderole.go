@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
@@ -35,6 +36,7 @@ import (
 	nodeapi "github.com/skiff-sh/skiff/node/server"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/proxy"
+	"github.com/skiff-sh/skiff/proxy/health"
 	"github.com/skiff-sh/skiff/proxy/nft"
 )
 
@@ -52,6 +54,7 @@ type NodeConfig struct {
 	Domain      string
 	Runtime     string
 	Registries  string
+	Lease       time.Duration // of a node that fences itself; 0 of others
 }
 
 // nodeConfig is the node of a cluster that runs here as a whole.
@@ -134,8 +137,8 @@ func (n *NodeConfig) agent() node.Config {
 	listen, _ := netip.ParseAddrPort(n.Listen) // was checked before; 0 is the usual port
 	return node.Config{
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
-		Root: Paths{Data: n.DataDir}.Node(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
-		CgroupRoot: n.group(),
+		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
+		CgroupRoot: n.group(), Lease: n.Lease,
 	}
 }
 
@@ -211,6 +214,9 @@ func (n *nodeRole) run(parts *components, c client.Client) {
 				Node: n.config.Name, NodeIPs: []netip.Addr{n.config.Address}, PodCIDRs: []netip.Prefix{n.config.ClusterCIDR}, Loopback: true,
 			},
 		})
+	})
+	parts.start("health-ports", func(ctx context.Context) error {
+		return health.Run(ctx, health.Deps{Cache: c.Cache(), Node: n.config.Name, Log: n.log.With("component", "proxy")})
 	})
 	parts.start("dns", func(ctx context.Context) error {
 		if err := n.ensureBridge(); err != nil {

@@ -50,6 +50,9 @@ func (p Paths) Kubeconfig() string { return filepath.Join(p.Data, "admin.kubecon
 // Node is the node agent's directory: pods' volumes and logs.
 func (p Paths) Node() string { return filepath.Join(p.Data, "node") }
 
+// LocalVolumes holds the volumes of the built-in class of storage.
+func (p Paths) LocalVolumes() string { return filepath.Join(p.Data, "volumes") }
+
 // Containerd is the container engine's directory.
 func (p Paths) Containerd() string { return filepath.Join(p.Data, "containerd") }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	storagev1 "k8s.io/api/storage/v1"
 
 	"github.com/skiff-sh/skiff/apiserver"
 	"github.com/skiff-sh/skiff/apiserver/authn"
@@ -167,7 +168,11 @@ func (s *server) run(ctx context.Context) error {
 	}
 	stopHTTP := s.serveHTTP(token)
 	all := controlplane.Controllers(resource.All(), s.id.authority, s.tokens().SignLegacy, time.Now())
-	if err := s.api.Bootstrap(ctx, controlplane.Initial(all, DNSAddress(s.config.ServiceCIDR))); err != nil {
+	initial := controlplane.Initial(all, DNSAddress(s.config.ServiceCIDR))
+	if s.config.Node { // a control plane alone may have nodes of other kinds
+		initial.StorageClasses = []*storagev1.StorageClass{resource.LocalClass()}
+	}
+	if err := s.api.Bootstrap(ctx, initial); err != nil {
 		return err
 	}
 	if err := s.writeKubeconfig(); err != nil {
@@ -182,6 +187,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	parts.start("node-routes", s.routeToNodes)
 	parts.start("trim", trimAfterStart)
+	parts.start("collector", paceCollector)
 	if role != nil {
 		role.run(parts, s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}}))
 	}
@@ -217,7 +223,7 @@ func (s *server) apiConfig(e *encryption) apiserver.Config {
 	return apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{s.config.ServiceCIDR}, NodePorts: nodePorts,
 		AdvertiseAddress: s.address, AdvertisePort: s.port(),
-		Beyond: map[string]http.Handler{encryptionPath: e},
+		Beyond: map[string]http.Handler{encryptionPath: e}, EvictAfter: s.config.evictAfter(),
 	}
 }
 

@@ -154,6 +154,9 @@ func (j *job) tell(warning bool, container, reason, message string) {
 }
 
 func (j *job) mountVolumes(ctx context.Context) outcome {
+	if out := j.volumeImages(ctx); out.result.Reason != "" {
+		return out
+	}
 	refresh, err := j.agent.mount(ctx, j.pod, j.facts, j.view, false)
 	if err != nil {
 		j.tell(true, "", "FailedMount", err.Error())
@@ -211,8 +214,13 @@ func (j *job) lookContainer(ctx context.Context, out outcome, sandbox, id string
 }
 
 func (j *job) ensureImage(ctx context.Context) outcome {
+	return j.bring(ctx, containerNamed(j.pod, j.action.Container))
+}
+
+// bring has an image of a container, or of a volume that looks like one without
+// a name, on the node.
+func (j *job) bring(ctx context.Context, c *corev1.Container) outcome {
 	a := j.agent
-	c := containerNamed(j.pod, j.action.Container)
 	if _, err := reference.ParseNormalizedNamed(c.Image); err != nil {
 		message := fmt.Sprintf("Failed to apply default image tag %q: couldn't parse image name %q: %v", c.Image, c.Image, err)
 		j.tell(true, c.Name, "InspectFailed", message)

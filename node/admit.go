@@ -151,10 +151,5 @@ func Supported(pod *corev1.Pod) error {
 	if len(pod.Spec.ResourceClaims) > 0 {
 		return errors.New("spec.resourceClaims: dynamic resources are not supported by this node: leave them out")
 	}
-	for _, c := range everyContainer(pod) {
-		if len(c.VolumeDevices) > 0 {
-			return fmt.Errorf("container %s: volumeDevices are not supported by this node: use volumeMounts", c.Name)
-		}
-	}
 	return nil
 }

@@ -41,19 +41,24 @@ type Agent struct {
 	images       images
 	metrics      *metrics.Metrics
 
-	inbox chan func() // what the loop is to take in
-	work  sync.WaitGroup
+	inbox      chan func()   // what the loop is to take in
+	unreported chan struct{} // wakes the reports of the Node
+	work       sync.WaitGroup
 
 	// The loop's own.
 	pods   map[types.UID]*record
 	byName map[view.Key]types.UID
 	timers timers
 	node   *corev1.Node
+	local  localVolumes
 	ctx    context.Context
+	// renewed is when the lease was last renewed, if the node fences itself.
+	renewed time.Time
 }
 
 // New returns an agent. The client's cache must hold Pods, Nodes, ConfigMaps,
-// Secrets, Services, ClusterTrustBundles and PodCertificateRequests.
+// Secrets, Services, ClusterTrustBundles, PodCertificateRequests and
+// PersistentVolumes. Claims it asks for where the cache does not hold them.
 func New(config Config, deps Deps) (*Agent, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("node agent's configuration: %w", err)
@@ -61,9 +66,11 @@ func New(config Config, deps Deps) (*Agent, error) {
 	config = config.withDefaults()
 	a := &Agent{
 		config: config, client: deps.Client, runtime: deps.Runtime, events: deps.Events, log: deps.Log,
-		inbox:  make(chan func(), 64),
-		pods:   map[types.UID]*record{},
-		byName: map[view.Key]types.UID{},
+		inbox:      make(chan func(), 64),
+		unreported: make(chan struct{}, 1),
+		local:      localVolumes{removing: map[string]bool{}, removed: map[string]bool{}},
+		pods:       map[types.UID]*record{},
+		byName:     map[view.Key]types.UID{},
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -112,6 +119,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	a.node = a.describe()
+	a.firstRenewal(ctx)
 	a.take(found, time.Now())
 	reader, err := a.begin()
 	if err != nil {
@@ -120,6 +128,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer reader.Close()
 	a.work.Go(func() { a.probes.Run(ctx) })
 	a.work.Go(func() { a.register(ctx) })
+	if a.config.Lease > 0 {
+		a.work.Go(func() { a.keepLease(ctx) })
+	}
 	a.work.Go(func() { a.listen(ctx) })
 	return a.loop(ctx, reader)
 }
@@ -129,7 +140,11 @@ func (a *Agent) prepare() error {
 	if err != nil {
 		return err
 	}
+	root.Local = a.config.LocalVolumes
 	a.volumes = root
+	if err := root.EmptyTrash(); err != nil {
+		a.log.Warn("data of volumes that are over stays", "err", err)
+	}
 	if err := os.MkdirAll(a.config.Logs, 0o755); err != nil {
 		return fmt.Errorf("create folder of logs: %w", err)
 	}
@@ -141,8 +156,10 @@ func (a *Agent) begin() (*watchcache.Reader, error) {
 	cache := a.client.Cache()
 	v := cache.View()
 	reader := cache.Read(v.Revision(), resource.Pods.Info, resource.ConfigMaps.Info, resource.Secrets.Info,
-		resource.ClusterTrustBundles.Info, resource.PodCertificateRequests.Info)
+		resource.ClusterTrustBundles.Info, resource.PodCertificateRequests.Info,
+		resource.PersistentVolumeClaims.Info, resource.PersistentVolumes.Info)
 	a.resync(v)
+	a.reclaimAll(v)
 	if err := a.sweep(); err != nil {
 		reader.Close()
 		return nil, err

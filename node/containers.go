@@ -69,9 +69,10 @@ func (j *job) configure(ctx context.Context, c *corev1.Container) (*runtimeapi.C
 		}
 		run.ImageUser = image.Username
 	}
-	if run.Mounts, err = j.mounts(c, env); err != nil {
+	if run.Mounts, err = j.mounts(ctx, c, env); err != nil {
 		return nil, err
 	}
+	run.Devices = j.devices(c)
 	folder := filepath.Join(LogFolder(j.agent.config.Logs, j.pod), c.Name)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, fmt.Errorf("create folder of logs: %w", err)
@@ -81,11 +82,11 @@ func (j *job) configure(ctx context.Context, c *corev1.Container) (*runtimeapi.C
 
 // mounts returns what is mounted into a container: its volumes, its hosts file
 // and the file of its termination message.
-func (j *job) mounts(c *corev1.Container, env []Env) ([]*runtimeapi.Mount, error) {
+func (j *job) mounts(ctx context.Context, c *corev1.Container, env []Env) ([]*runtimeapi.Mount, error) {
 	var out []*runtimeapi.Mount
 	hosts := true
 	for i := range c.VolumeMounts {
-		m, err := j.volumeMount(c, i, env)
+		m, err := j.volumeMount(ctx, c, i, env)
 		if err != nil {
 			return nil, err
 		}
@@ -125,19 +126,19 @@ func writeOpen(path string, data []byte, mode os.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
-func (j *job) volumeMount(c *corev1.Container, i int, env []Env) (*runtimeapi.Mount, error) {
+func (j *job) volumeMount(ctx context.Context, c *corev1.Container, i int, env []Env) (*runtimeapi.Mount, error) {
 	m := &c.VolumeMounts[i]
 	for n := range j.pod.Spec.Volumes {
 		v := &j.pod.Spec.Volumes[n]
 		if v.Name != m.Name {
 			continue
 		}
-		out := &runtimeapi.Mount{
-			ContainerPath: m.MountPath, HostPath: j.agent.volumes.Volume(j.pod.UID, v),
-			Readonly: m.ReadOnly || readOnlyVolume(v),
+		if v.Image != nil {
+			return j.imageMount(ctx, m, v, env)
 		}
-		if !strings.HasPrefix(out.ContainerPath, "/") {
-			out.ContainerPath = "/" + out.ContainerPath
+		out := &runtimeapi.Mount{
+			ContainerPath: absolute(m.MountPath), HostPath: j.agent.volumes.Volume(j.pod.UID, v),
+			Readonly: m.ReadOnly || readOnlyVolume(v),
 		}
 		if r := m.RecursiveReadOnly; r != nil && *r != corev1.RecursiveReadOnlyDisabled && m.ReadOnly {
 			out.RecursiveReadOnly = true
@@ -160,8 +161,19 @@ func (j *job) volumeMount(c *corev1.Container, i int, env []Env) (*runtimeapi.Mo
 	return nil, fmt.Errorf("cannot find volume %q to mount into container %q", m.Name, c.Name)
 }
 
-// readOnlyVolume reports whether nobody but the agent may write a volume.
+func absolute(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return "/" + path
+}
+
+// readOnlyVolume reports whether the pod's containers may not write a volume,
+// whatever their mounts say.
 func readOnlyVolume(v *corev1.Volume) bool {
+	if claim := v.PersistentVolumeClaim; claim != nil {
+		return claim.ReadOnly
+	}
 	return v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil
 }
 

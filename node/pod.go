@@ -18,6 +18,10 @@ type Input struct {
 	// HostIPs are the node's addresses, the primary first.
 	HostIPs []string
 	Now     time.Time
+	// Renewed is when the node's lease was renewed the last time, and Lease for how
+	// long; zero where the node does not fence itself.
+	Renewed time.Time
+	Lease   time.Duration
 }
 
 // State is what the agent remembers of a pod beside what it sees. The zero State

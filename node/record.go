@@ -143,6 +143,9 @@ func (a *Agent) put(pod *corev1.Pod) *record {
 		a.recall(r)
 	}
 	r.writer.observe(pod)
+	if len(told.Spec.EphemeralContainers) < len(pod.Spec.EphemeralContainers) {
+		r.state.Mounted = false // it may use a volume that nobody did before
+	}
 	if !maps.Equal(told.Labels, pod.Labels) || !maps.Equal(told.Annotations, pod.Annotations) {
 		a.refresh(r) // the downward API tells of these
 	}
@@ -177,6 +180,10 @@ func (a *Agent) changed(change watchcache.Change, v *view.View) {
 		a.follow(obj, func(pod *corev1.Pod) bool { return refersTo(pod, "", obj.Name) }, now)
 	case *certificatesv1.ClusterTrustBundle:
 		a.follow(obj, func(pod *corev1.Pod) bool { return trusts(pod, obj) }, now)
+	case *corev1.PersistentVolumeClaim:
+		a.follow(obj, func(pod *corev1.Pod) bool { return !a.pods[pod.UID].state.Mounted && claims(pod, obj.Name) }, now)
+	case *corev1.PersistentVolume:
+		a.reclaim(obj, change.New == nil)
 	case *certificatesv1.PodCertificateRequest:
 		a.follow(obj, func(pod *corev1.Pod) bool { return pod.UID == obj.Spec.PodUID }, now)
 	}
@@ -217,7 +224,7 @@ func (a *Agent) step(r *record, now time.Time) {
 	if !r.refresh.IsZero() && !now.Before(r.refresh) {
 		a.refresh(r)
 	}
-	in := Input{Pod: r.pod, Gone: r.gone, Seen: &r.seen, HostIPs: a.config.Addresses, Now: now}
+	in := Input{Pod: r.pod, Gone: r.gone, Seen: &r.seen, HostIPs: a.config.Addresses, Now: now, Renewed: a.renewed, Lease: a.config.Lease}
 	var d Decision
 	before := r.state.Status.Phase
 	r.state, d = Step(in, r.state)

@@ -31,6 +31,7 @@ func (a *Agent) register(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-beat.C:
+		case <-a.unreported:
 		}
 		now := time.Now()
 		due := now.Sub(written) >= statusInterval
@@ -39,7 +40,7 @@ func (a *Agent) register(ctx context.Context) {
 			if due {
 				written = now
 			}
-			err = a.renew(ctx, now)
+			err = a.heartbeat(ctx, now)
 		}
 		if ctx.Err() != nil {
 			return
@@ -71,6 +72,9 @@ func (a *Agent) report(ctx context.Context, now time.Time, due bool) (ready bool
 	}
 	ready = len(unmet) == 0
 	want := a.node.DeepCopy()
+	if err := a.ask(ctx, func() { want.Annotations = a.localAnnotations() }); err != nil {
+		return ready, err
+	}
 	want.Status.Conditions = conditionsOf(unmet, a.figures().Scarce(), now)
 	old, ok := view.Get(a.client.Cache().View(), resource.Nodes, "", a.config.Name)
 	if !ok {
@@ -107,24 +111,31 @@ func (a *Agent) writeNodeStatus(ctx context.Context, old, want *corev1.Node) err
 	return nil
 }
 
-// writeNodeLabels adds what the agent says of the node to what others said.
+// writeNodeLabels adds what the agent says of the node, in labels and
+// annotations, to what others said.
 func (a *Agent) writeNodeLabels(ctx context.Context, old, want *corev1.Node) error {
-	labels := map[string]string{}
-	for k, v := range want.Labels {
-		if old.Labels[k] != v {
-			labels[k] = v
-		}
-	}
-	patch := map[string]any{"metadata": map[string]any{"labels": labels}}
+	labels, annotations := differing(want.Labels, old.Labels), differing(want.Annotations, old.Annotations)
+	patch := map[string]any{"metadata": map[string]any{"labels": labels, "annotations": annotations}}
 	if old.Spec.PodCIDR == "" && want.Spec.PodCIDR != "" {
 		patch["spec"] = map[string]any{"podCIDR": want.Spec.PodCIDR, "podCIDRs": want.Spec.PodCIDRs}
-	} else if len(labels) == 0 {
+	} else if len(labels)+len(annotations) == 0 {
 		return nil
 	}
 	if _, err := a.client.Do(ctx, client.MergePatch(resource.Nodes, "", old.Name, "", patch)); err != nil {
 		return fmt.Errorf("write node labels: %w", err)
 	}
 	return nil
+}
+
+// differing returns what of want is not so in old.
+func differing(want, old map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range want {
+		if old[k] != v {
+			out[k] = v
+		}
+	}
+	return out
 }
 
 // conditionsOf returns the node's conditions, given what the runtime lacks and
@@ -195,8 +206,16 @@ func sameNodeStatus(a, b *corev1.NodeStatus) bool {
 // leaseNamespace holds the nodes' Leases (KEP-589).
 const leaseNamespace = "kube-node-lease"
 
-// renew shows that the node lives.
-func (a *Agent) renew(ctx context.Context, now time.Time) error {
+// heartbeat renews the lease, unless that is done more often elsewhere.
+func (a *Agent) heartbeat(ctx context.Context, now time.Time) error {
+	if a.config.Lease > 0 {
+		return nil
+	}
+	return a.renew(ctx, now, 4*heartbeat)
+}
+
+// renew shows that the node lives, and will be heard of again within a time.
+func (a *Agent) renew(ctx context.Context, now time.Time, within time.Duration) error {
 	name := a.config.Name
 	v := a.client.Cache().View()
 	var owner []metav1.OwnerReference
@@ -205,7 +224,8 @@ func (a *Agent) renew(ctx context.Context, now time.Time) error {
 	}
 	// A node elsewhere may not watch leases, so whether there is one shows when it
 	// is written.
-	patch := map[string]any{"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name}}
+	seconds := int32(within / time.Second)
+	patch := map[string]any{"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name, "leaseDurationSeconds": seconds}}
 	if owner != nil {
 		patch["metadata"] = map[string]any{"ownerReferences": owner}
 	}
@@ -213,7 +233,6 @@ func (a *Agent) renew(ctx context.Context, now time.Time) error {
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
-	seconds := int32(4 * heartbeat / time.Second)
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: leaseNamespace, Name: name, OwnerReferences: owner},
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: &seconds, RenewTime: &metav1.MicroTime{Time: now}},

@@ -130,6 +130,7 @@ type Run struct {
 	ImageUser string
 	Env       []Env
 	Mounts    []*runtimeapi.Mount
+	Devices   []*runtimeapi.Device
 	// Target is the container whose processes a debugging container shares, or "".
 	Target string
 }
@@ -147,6 +148,7 @@ func ContainerConfig(pod *corev1.Pod, c *corev1.Container, run Run, h Host) (*ru
 		Image:       &runtimeapi.ImageSpec{Image: run.Image, UserSpecifiedImage: c.Image},
 		WorkingDir:  c.WorkingDir,
 		Mounts:      run.Mounts,
+		Devices:     run.Devices,
 		Labels:      map[string]string{podNameLabel: pod.Name, podNamespaceLabel: pod.Namespace, podUIDLabel: string(pod.UID), containerNameLabel: c.Name},
 		Annotations: containerAnnotations(pod, c, run),
 		LogPath:     LogFile(c.Name, run.Attempt),

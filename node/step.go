@@ -49,6 +49,9 @@ func (s *stepper) begin() {
 func (s *stepper) decide() {
 	terminal := ended(s.Pod.Status.Phase) || s.state.Ended
 	s.deadline()
+	if s.fence() && !s.Gone && s.Pod.DeletionTimestamp == nil {
+		return
+	}
 	if s.Gone || s.Pod.DeletionTimestamp != nil || terminal || s.state.Refused != nil {
 		s.ending = true
 		s.end(s.grace())

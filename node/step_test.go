@@ -55,17 +55,18 @@ func difference(want, got string) string {
 
 // stage is a pod on a runtime that does what it is told.
 type stage struct {
-	t      *testing.T
-	pod    *corev1.Pod
-	gone   bool
-	seen   Observed
-	state  State
-	now    time.Time
-	busy   map[string]Action
-	shown  string
-	out    strings.Builder
-	boxes  int
-	starts map[string]int
+	t       *testing.T
+	pod     *corev1.Pod
+	gone    bool
+	seen    Observed
+	state   State
+	now     time.Time
+	renewed time.Time
+	busy    map[string]Action
+	shown   string
+	out     strings.Builder
+	boxes   int
+	starts  map[string]int
 }
 
 func play(t *testing.T, script string) string {
@@ -125,6 +126,8 @@ func (s *stage) happen(words []string) {
 			s.exit(&s.seen.Containers[i], 137)
 		}
 		s.seen.Sandboxes[0].Ready = false
+	case "renewed": // the node's lease, of two seconds
+		s.renewed = s.now
 	case "probe":
 		s.probe(s.seen.Latest(words[1]), words[2])
 	case "tick":
@@ -246,7 +249,7 @@ func (s *stage) done(a Action) {
 // step shows what Step decides.
 func (s *stage) step() {
 	var d Decision
-	s.state, d = Step(Input{Pod: s.pod, Gone: s.gone, Seen: &s.seen, HostIPs: []string{"192.0.2.1"}, Now: s.now}, s.state)
+	s.state, d = Step(Input{Pod: s.pod, Gone: s.gone, Seen: &s.seen, HostIPs: []string{"192.0.2.1"}, Now: s.now, Renewed: s.renewed, Lease: 2 * time.Second}, s.state)
 	for _, e := range d.Events {
 		kind := "Normal"
 		if e.Warning {

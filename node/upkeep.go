@@ -21,7 +21,7 @@ const (
 	maxLogFiles = 5
 )
 
-// upkeep keeps logs and images from filling the disk. It runs with the
+// upkeep keeps logs, images and emptyDir volumes from filling the disk. It runs with the
 // heartbeat, and costs one look at each log's size.
 func (a *Agent) upkeep(ctx context.Context, now time.Time) {
 	logs := map[string]string{} // path by container
@@ -37,6 +37,7 @@ func (a *Agent) upkeep(ctx context.Context, now time.Time) {
 	if err != nil {
 		return
 	}
+	a.holdEmptyDirs(ctx)
 	for id, path := range logs {
 		if err := a.rotate(ctx, id, path, now); err != nil {
 			a.log.Warn("a log could not be rotated", "container", id, "err", err)
@@ -114,6 +115,9 @@ func (a *Agent) removeUnused(ctx context.Context, image *runtimeapi.Image) (bool
 			}
 			for _, c := range everyContainer(r.pod) {
 				used = append(used, c.Image) // it may be about to be used
+			}
+			for _, v := range imageVolumes(r.pod) {
+				used = append(used, v.Image.Reference)
 			}
 		}
 	})

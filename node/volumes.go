@@ -44,6 +44,9 @@ func (a *Agent) mount(ctx context.Context, pod *corev1.Pod, f Facts, v *view.Vie
 			soon(at)
 			return c.key, c.chain, err
 		},
+		Persistent: func(ctx context.Context, v *corev1.Volume) (*corev1.PersistentVolume, error) {
+			return a.persistent(ctx, pod, v)
+		},
 		User: soleUser(pod),
 	}
 	if sc := pod.Spec.SecurityContext; sc != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -32,7 +33,8 @@ var CertificateSigningRequests = Define(Kind[*certificatesv1.CertificateSigningR
 			to.Status.Conditions = from.Status.Conditions
 		},
 	}},
-	Columns: signingRequestColumns,
+	Columns:        signingRequestColumns,
+	NotByNamespace: true,
 	Fields: map[string]func(*certificatesv1.CertificateSigningRequest) string{
 		"spec.signerName": func(c *certificatesv1.CertificateSigningRequest) string { return c.Spec.SignerName },
 	},
@@ -110,18 +112,18 @@ func stampConditions(now metav1.Time, c, old *certificatesv1.CertificateSigningR
 var signingRequestColumns = []Column[*certificatesv1.CertificateSigningRequest]{
 	nameColumn[*certificatesv1.CertificateSigningRequest](),
 	ageColumn[*certificatesv1.CertificateSigningRequest](),
-	column("SignerName", certificatesv1.CertificateSigningRequestSpec{}.SwaggerDoc()["signerName"],
+	column("SignerName", certificatesv1beta1.CertificateSigningRequestSpec{}.SwaggerDoc()["signerName"],
 		func(c *certificatesv1.CertificateSigningRequest) any { return orNone(c.Spec.SignerName) }),
-	column("Requestor", certificatesv1.CertificateSigningRequestSpec{}.SwaggerDoc()["request"],
+	column("Requestor", certificatesv1beta1.CertificateSigningRequestSpec{}.SwaggerDoc()["request"],
 		func(c *certificatesv1.CertificateSigningRequest) any { return c.Spec.Username }),
-	column("RequestedDuration", certificatesv1.CertificateSigningRequestSpec{}.SwaggerDoc()["expirationSeconds"],
+	column("RequestedDuration", certificatesv1beta1.CertificateSigningRequestSpec{}.SwaggerDoc()["expirationSeconds"],
 		func(c *certificatesv1.CertificateSigningRequest) any {
 			if c.Spec.ExpirationSeconds == nil {
 				return "<none>"
 			}
 			return duration.HumanDuration(time.Duration(*c.Spec.ExpirationSeconds) * time.Second)
 		}),
-	column("Condition", certificatesv1.CertificateSigningRequestStatus{}.SwaggerDoc()["conditions"],
+	column("Condition", certificatesv1beta1.CertificateSigningRequestStatus{}.SwaggerDoc()["conditions"],
 		func(c *certificatesv1.CertificateSigningRequest) any { return signingRequestState(&c.Status) }),
 }
 

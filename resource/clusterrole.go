@@ -16,5 +16,4 @@ var ClusterRoles = Define(Kind[*rbacv1.ClusterRole]{
 	Validate: func(_ Request, r, _ *rbacv1.ClusterRole) field.ErrorList {
 		return append(validate.Rules(r.Rules, false), validate.Aggregation(r.AggregationRule)...)
 	},
-	Columns: []Column[*rbacv1.ClusterRole]{nameColumn[*rbacv1.ClusterRole](), createdColumn[*rbacv1.ClusterRole]()},
 })

@@ -22,6 +22,7 @@ var ClusterTrustBundles = Define(Kind[*certificatesv1.ClusterTrustBundle]{
 		column("SignerName", certificatesv1.ClusterTrustBundleSpec{}.SwaggerDoc()["signerName"],
 			func(b *certificatesv1.ClusterTrustBundle) any { return orNone(b.Spec.SignerName) }),
 	},
+	NotByNamespace: true,
 	Fields: map[string]func(*certificatesv1.ClusterTrustBundle) string{
 		"spec.signerName": func(b *certificatesv1.ClusterTrustBundle) string { return b.Spec.SignerName },
 	},

@@ -39,17 +39,6 @@ func ageColumn[T Object]() Column[T] {
 	}
 }
 
-// createdColumn is what kinds without columns of their own show.
-func createdColumn[T Object]() Column[T] {
-	return Column[T]{
-		Name: "Created At", Type: "date",
-		Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"],
-		Value: func(o T, _ time.Time) any {
-			return o.GetCreationTimestamp().UTC().Format(time.RFC3339)
-		},
-	}
-}
-
 // column is a string column, shown always.
 func column[T Object](name, description string, value func(T) any) Column[T] {
 	return Column[T]{Name: name, Description: description, Value: func(o T, _ time.Time) any { return value(o) }}
@@ -71,6 +60,12 @@ func integer[T Object](c Column[T]) Column[T] {
 // boolean gives a column its JSON type.
 func boolean[T Object](c Column[T]) Column[T] {
 	c.Type = "boolean"
+	return c
+}
+
+// headless gives a cell without a column of its own.
+func headless[T Object](c Column[T]) Column[T] {
+	c.NoHeader = true
 	return c
 }
 

@@ -19,17 +19,6 @@ var CSIStorageCapacities = Define(Kind[*storagev1.CSIStorageCapacity]{
 		return validate.CSIStorageCapacity(c, old)
 	},
 	Warn: warnStorageCapacity,
-	Columns: []Column[*storagev1.CSIStorageCapacity]{
-		nameColumn[*storagev1.CSIStorageCapacity](),
-		column("StorageClassName", storagev1.CSIStorageCapacity{}.SwaggerDoc()["storageClassName"],
-			func(c *storagev1.CSIStorageCapacity) any { return c.StorageClassName }),
-		column("Capacity", storagev1.CSIStorageCapacity{}.SwaggerDoc()["capacity"], func(c *storagev1.CSIStorageCapacity) any {
-			if c.Capacity == nil {
-				return "<unset>"
-			}
-			return c.Capacity.String()
-		}),
-	},
 })
 
 func warnStorageCapacity(c, _ *storagev1.CSIStorageCapacity) []string {

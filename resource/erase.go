@@ -25,6 +25,7 @@ func erase[T Object](k Kind[T]) *Info {
 		Prefix:        "/registry/" + cmp.Or(k.Prefix, k.Resource) + "/",
 		TTL:           k.TTL,
 		Orphans:       k.Orphans,
+		DeleteWarning: k.DeleteWarning,
 		Sealed:        k.Sealed,
 		HasGeneration: k.Spec != nil,
 		New:           func() Object { return reflect.New(elem).Interface().(Object) },
@@ -88,13 +89,16 @@ func eraseLookups[T Object](info *Info, k Kind[T]) {
 	for _, c := range k.Columns {
 		info.Columns = append(info.Columns, Column[Object]{
 			Name: c.Name, Type: cmp.Or(c.Type, "string"), Format: c.Format,
-			Description: c.Description, Priority: c.Priority,
+			Description: c.Description, Priority: c.Priority, NoHeader: c.NoHeader,
 			Value: func(o Object, now time.Time) any { return c.Value(o.(T), now) },
 		})
 	}
 	info.Fields = map[string]func(Object) string{
 		"metadata.name":      func(o Object) string { return o.GetName() },
 		"metadata.namespace": func(o Object) string { return o.GetNamespace() },
+	}
+	if k.NotByNamespace {
+		delete(info.Fields, "metadata.namespace")
 	}
 	for name, f := range k.Fields {
 		info.Fields[name] = func(o Object) string { return f(o.(T)) }

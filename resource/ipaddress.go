@@ -27,6 +27,7 @@ var IPAddresses = Define(Kind[*networkingv1.IPAddress]{
 		nameColumn[*networkingv1.IPAddress](),
 		column("ParentRef", networkingv1.IPAddressSpec{}.SwaggerDoc()["parentRef"],
 			func(a *networkingv1.IPAddress) any { return parentText(a.Spec.ParentRef) }),
+		headless(ageColumn[*networkingv1.IPAddress]()),
 	},
 })
 

@@ -21,6 +21,8 @@ import (
 var Jobs = Define(Kind[*batchv1.Job]{
 	Group: "batch", Version: "v1", Kind: "Job", Resource: "jobs",
 	Categories: []string{"all"}, Namespaced: true, Orphans: true,
+	DeleteWarning: "child pods are preserved by default when jobs are deleted; " +
+		"set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",
 	Default:  defaultJob,
 	Prepare:  prepareJob,
 	Validate: validateJob,

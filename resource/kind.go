@@ -113,6 +113,9 @@ type Kind[T Object] struct {
 	Deprecated string
 	// Warn returns warnings for the user, beside success.
 	Warn func(obj, old T) []string
+	// DeleteWarning comes with a delete that does not say what becomes of what the
+	// object owns.
+	DeleteWarning string
 	// Orphans says that what the object owns stays when it is deleted by a request
 	// that does not say otherwise, as it was before there was a garbage collector.
 	Orphans bool
@@ -139,6 +142,9 @@ type Kind[T Object] struct {
 	// Fields are the selectable fields beside metadata.name and
 	// metadata.namespace.
 	Fields map[string]func(T) string
+	// NotByNamespace says that metadata.namespace is not selectable: upstream's
+	// conversion of the kind's fields leaves it out.
+	NotByNamespace bool
 	// Indexes are look-ups by value in a view, and buckets for watches.
 	Indexes map[string]func(T) []string
 	// Also lists the other versions that the kind is served in. What is stored, in
@@ -188,6 +194,8 @@ type Column[T Object] struct {
 	Format      string // "name" for the name column
 	Description string
 	Priority    int32 // above 0: only with -o wide
+	// NoHeader is set where upstream's rows have a cell that no column is about.
+	NoHeader bool
 	// Value returns the cell: string, int64 or bool.
 	Value func(obj T, now time.Time) any
 }
@@ -195,7 +203,7 @@ type Column[T Object] struct {
 // DeleteAction is what a delete request does to an object.
 type DeleteAction struct {
 	// Grace, where not nil, keeps the object with that many seconds of grace
-	// until its agent deletes it with grace 0 (pods). The time of deletion is that
+	// until its agent deletes it with grace 0 (pods); 0 lets it go at once. The time of deletion is that
 	// of the first delete request plus the grace, so for an object that is being
 	// deleted already the same grace changes nothing and a smaller one moves that
 	// time forward.
@@ -223,6 +231,7 @@ type Info struct {
 	TTL           time.Duration
 	Sealed        bool
 	Orphans       bool
+	DeleteWarning string
 	HasGeneration bool
 	Reset         map[string][]string
 	// These are as in Kind.

@@ -15,10 +15,6 @@ var LimitRanges = Define(Kind[*corev1.LimitRange]{
 	Validate: func(_ Request, l, _ *corev1.LimitRange) field.ErrorList {
 		return validate.LimitRange(l)
 	},
-	Columns: []Column[*corev1.LimitRange]{
-		nameColumn[*corev1.LimitRange](),
-		createdColumn[*corev1.LimitRange](),
-	},
 })
 
 // defaultLimitRange gives containers a limit where there is a most, and a

@@ -33,6 +33,7 @@ var Namespaces = Define(Kind[*corev1.Namespace]{
 		column("Status", "The status of the namespace", func(n *corev1.Namespace) any { return string(n.Status.Phase) }),
 		ageColumn[*corev1.Namespace](),
 	},
+	NotByNamespace: true,
 	Fields: map[string]func(*corev1.Namespace) string{
 		"status.phase": func(n *corev1.Namespace) string { return string(n.Status.Phase) },
 	},

@@ -27,7 +27,6 @@ var PersistentVolumes = Define(Kind[*corev1.PersistentVolume]{
 	Warn:    warnPersistentVolume,
 	Status:  func(to, from *corev1.PersistentVolume) { to.Status = from.Status },
 	Columns: persistentVolumeColumns,
-	Fields:  map[string]func(*corev1.PersistentVolume) string{"name": func(v *corev1.PersistentVolume) string { return v.Name }},
 	Indexes: map[string]func(*corev1.PersistentVolume) []string{VolumeClaimIndex: volumeClaim},
 })
 

@@ -24,9 +24,6 @@ var PersistentVolumeClaims = Define(Kind[*corev1.PersistentVolumeClaim]{
 	Warn:    warnClaim,
 	Status:  func(to, from *corev1.PersistentVolumeClaim) { to.Status = from.Status },
 	Columns: claimColumns,
-	Fields: map[string]func(*corev1.PersistentVolumeClaim) string{
-		"name": func(c *corev1.PersistentVolumeClaim) string { return c.Name },
-	},
 	Indexes: map[string]func(*corev1.PersistentVolumeClaim) []string{
 		ClaimVolumeIndex: func(c *corev1.PersistentVolumeClaim) []string { return []string{c.Spec.VolumeName} },
 	},

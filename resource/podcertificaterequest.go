@@ -62,6 +62,7 @@ var PodCertificateRequests = Define(Kind[*certificatesv1.PodCertificateRequest]{
 				return labels.FormatLabels(r.Spec.UnverifiedUserAnnotations)
 			}),
 	},
+	NotByNamespace: true,
 	Fields: map[string]func(*certificatesv1.PodCertificateRequest) string{
 		"spec.signerName": func(r *certificatesv1.PodCertificateRequest) string { return r.Spec.SignerName },
 		"spec.podName":    func(r *certificatesv1.PodCertificateRequest) string { return r.Spec.PodName },

@@ -175,7 +175,7 @@ func deletePod(_ Request, pod *corev1.Pod, opts *metav1.DeleteOptions) DeleteAct
 		wished = pod.Spec.TerminationGracePeriodSeconds
 	}
 	if pod.Spec.NodeName == "" || PodTerminal(pod) || wished == nil || *wished == 0 {
-		return DeleteAction{}
+		return DeleteAction{Grace: new(int64)}
 	}
 	grace := max(*wished, 1) // negative values stand for at once, but gracefully
 	return DeleteAction{Grace: &grace}

@@ -135,13 +135,20 @@ func PodConfigMaps(pod *corev1.Pod) iter.Seq[string] {
 func PodClaims(pod *corev1.Pod) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		give := giver(yield)
-		for _, v := range pod.Spec.Volumes {
-			switch {
-			case v.PersistentVolumeClaim != nil:
-				give(v.PersistentVolumeClaim.ClaimName)
-			case v.Ephemeral != nil:
-				give(pod.Name + "-" + v.Name)
-			}
+		for i := range pod.Spec.Volumes {
+			give(VolumeClaim(pod, &pod.Spec.Volumes[i]))
 		}
 	}
+}
+
+// VolumeClaim returns the name of the persistent volume claim behind a pod's
+// volume, or "".
+func VolumeClaim(pod *corev1.Pod, v *corev1.Volume) string {
+	switch {
+	case v.PersistentVolumeClaim != nil:
+		return v.PersistentVolumeClaim.ClaimName
+	case v.Ephemeral != nil:
+		return pod.Name + "-" + v.Name
+	}
+	return ""
 }

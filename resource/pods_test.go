@@ -104,18 +104,18 @@ func TestDeletePod(t *testing.T) {
 		name  string
 		pod   *corev1.Pod
 		asked *int64
-		want  *int64 // nil is at once
+		want  *int64 // 0 is at once
 	}{
 		{"running", running(nil), nil, seconds(30)},
 		{"running, with less", running(nil), seconds(5), seconds(5)},
-		{"running, at once", running(nil), seconds(0), nil},
+		{"running, at once", running(nil), seconds(0), seconds(0)},
 		{"running, below zero", running(nil), seconds(-1), seconds(1)},
-		{"not bound", running(func(p *corev1.Pod) { p.Spec.NodeName = "" }), nil, nil},
-		{"ended", running(func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), nil, nil},
+		{"not bound", running(func(p *corev1.Pod) { p.Spec.NodeName = "" }), nil, seconds(0)},
+		{"ended", running(func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), nil, seconds(0)},
 		{"ending already", running(ending), nil, seconds(20)},
 		{"ending already, with more", running(ending), seconds(60), seconds(20)},
 		{"ending already, with less", running(ending), seconds(10), seconds(10)},
-		{"ending already, at once", running(ending), seconds(0), nil},
+		{"ending already, at once", running(ending), seconds(0), seconds(0)},
 	}
 	for _, test := range tests {
 		action := resource.Pods.Info.Delete(resource.Request{}, test.pod, &metav1.DeleteOptions{GracePeriodSeconds: test.asked})

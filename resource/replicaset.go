@@ -2,7 +2,6 @@ package resource
 
 import (
 	"slices"
-	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,9 +28,6 @@ var ReplicaSets = Define(Kind[*appsv1.ReplicaSet]{
 		SetSpec:  func(r *appsv1.ReplicaSet, n int32) { r.Spec.Replicas = &n },
 		Status:   func(r *appsv1.ReplicaSet) int32 { return r.Status.Replicas },
 		Selector: func(r *appsv1.ReplicaSet) string { return selectorText(r.Spec.Selector) },
-	},
-	Fields: map[string]func(*appsv1.ReplicaSet) string{
-		"status.replicas": func(r *appsv1.ReplicaSet) string { return strconv.Itoa(int(r.Status.Replicas)) },
 	},
 })
 

@@ -14,5 +14,4 @@ var Roles = Define(Kind[*rbacv1.Role]{
 	Name:           validate.PathSegmentName,
 	CreateOnUpdate: true,
 	Validate:       func(_ Request, r, _ *rbacv1.Role) field.ErrorList { return validate.Rules(r.Rules, true) },
-	Columns:        []Column[*rbacv1.Role]{nameColumn[*rbacv1.Role](), createdColumn[*rbacv1.Role]()},
 })

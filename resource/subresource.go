@@ -60,6 +60,7 @@ func (s *Subresource) Take(obj, old Object) {
 		next.SetUID(uid)
 	}
 	if !s.KeepMetadata {
+		next.SetGenerateName(obj.GetGenerateName())
 		next.SetLabels(obj.GetLabels())
 		next.SetAnnotations(obj.GetAnnotations())
 		next.SetFinalizers(obj.GetFinalizers())

@@ -14,8 +14,8 @@ import (
 
 // Entry is one revision of one object, with its encoded forms. It is in the
 // stored version but where In made it. The forms are
-// made at most once (or, in a race, more than once with the same result) and
-// shared by every list and watch.
+// made when they are first asked for and shared by every list and watch, until
+// Forget.
 type Entry struct {
 	Info     *resource.Info
 	Key      Key
@@ -110,4 +110,11 @@ func (e *Entry) Protobuf() ([]byte, error) {
 	}
 	e.proto.Store(&data)
 	return data, nil
+}
+
+// Forget drops the encoded forms, which are made anew when they are asked for.
+func (e *Entry) Forget() {
+	e.json.Store(nil)
+	e.proto.Store(nil)
+	e.other.Store(nil)
 }

@@ -139,3 +139,29 @@ func TestWaitFor(t *testing.T) {
 		t.Errorf("got %v, want the deadline", err)
 	}
 }
+
+// TestFormsLeaveWithTheLog: what an object looks like encoded is kept while its
+// change is in the log, and not for ever.
+func TestFormsLeaveWithTheLog(t *testing.T) {
+	cache := watchcache.New(4)
+	var forms [][]byte
+	for revision := int64(1); revision <= 12; revision++ {
+		u := putPod(revision, "a", fmt.Sprint(revision), "")
+		forms = append(forms, u.Entry.JSON())
+		cache.Apply([]watchcache.Update{u}, revision)
+	}
+	kept := 0
+	for e := range cache.View().Entries(resource.Pods.Info, "a", view.Key{}) {
+		before := forms[e.Revision-1]
+		now := e.JSON()
+		if string(now) != string(before) {
+			t.Errorf("%s is encoded as %s, before as %s", e.Key, now, before)
+		}
+		if &now[0] == &before[0] {
+			kept++
+		}
+	}
+	if kept < 1 || kept > 4 {
+		t.Errorf("%d forms are kept beside a log of 4 changes", kept)
+	}
+}

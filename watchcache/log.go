@@ -35,11 +35,18 @@ type log struct {
 	limit   int
 }
 
-// append adds a change. When the log is full its older half goes.
+// append adds a change. When the log is full its older half goes, and with it the
+// encoded forms that the writers' answers and the watchers shared: of objects that
+// rest they would take as much memory as the objects.
 func (l *log) append(c Change) {
 	if len(l.changes) >= l.limit {
 		half := len(l.changes) / 2
 		l.dropped = l.changes[half-1].Revision
+		for _, old := range l.changes[:half] {
+			if old.New != nil {
+				old.New.Forget()
+			}
+		}
 		l.changes = append(make([]Change, 0, l.limit), l.changes[half:]...)
 	}
 	l.changes = append(l.changes, c)

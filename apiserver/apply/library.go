@@ -180,7 +180,7 @@ func (c conversion) toStored(in runtime.Object) (resource.Object, error) {
 			return nil, err
 		}
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, obj); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("unable to convert unstructured object to %v: %w", u.GroupVersionKind(), err)
 		}
 		in = obj
 	}

@@ -25,10 +25,13 @@ import (
 	"github.com/skiff-sh/skiff/controller/endpointslice"
 	"github.com/skiff-sh/skiff/controller/endpointslicemirroring"
 	"github.com/skiff-sh/skiff/controller/ephemeralvolume"
+	"github.com/skiff-sh/skiff/controller/flowschema"
 	"github.com/skiff-sh/skiff/controller/garbagecollector"
 	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/ipaddress"
 	"github.com/skiff-sh/skiff/controller/job"
+	"github.com/skiff-sh/skiff/controller/loadbalancer"
+	"github.com/skiff-sh/skiff/controller/localvolume"
 	"github.com/skiff-sh/skiff/controller/namespace"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/persistentvolume"
@@ -38,10 +41,12 @@ import (
 	"github.com/skiff-sh/skiff/controller/resourcequota"
 	"github.com/skiff-sh/skiff/controller/rootca"
 	"github.com/skiff-sh/skiff/controller/serviceaccount"
+	"github.com/skiff-sh/skiff/controller/servicecidrs"
 	"github.com/skiff-sh/skiff/controller/statefulset"
 	"github.com/skiff-sh/skiff/controller/tainteviction"
 	"github.com/skiff-sh/skiff/controller/token"
 	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
+	"github.com/skiff-sh/skiff/controller/volumeexpand"
 	"github.com/skiff-sh/skiff/controller/volumeprotection"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
@@ -65,6 +70,10 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		ephemeralvolume.Controller(),
 		volumeprotection.Claims(),
 		volumeprotection.Volumes(),
+		volumeprotection.Classes(),
+		localvolume.Claims(),
+		localvolume.Volumes(),
+		volumeexpand.Controller(),
 		replicaset.Controller(),
 		replication.Controller(),
 		deployment.Controller(),
@@ -76,9 +85,12 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		endpoints.Controller(),
 		endpointslicemirroring.Controller(),
 		ipaddress.Controller(),
+		loadbalancer.Controller(),
+		servicecidrs.Controller(),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
+		flowschema.Controller(),
 		resourcequota.Controller(kinds),
 		job.Controller(),
 		job.Orphans(),
@@ -138,12 +150,12 @@ func permit(d *authz.Defaults, all []controller.Controller) {
 	d.AddClusterRole("skiff:node", nodeRules(), authz.GroupSubject(authn.Nodes))
 }
 
-// nodeRules are what a node's service proxy and DNS read, beside what the node
-// authorizer lets the agent do.
+// nodeRules are what a node's service proxy and DNS read, and which volumes'
+// data the agent is to remove, beside what the node authorizer lets the agent do.
 func nodeRules() []rbacv1.PolicyRule {
 	reading := []string{"get", "list", "watch"}
 	return []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Verbs: reading, Resources: []string{"services", "namespaces", "pods"}},
+		{APIGroups: []string{""}, Verbs: reading, Resources: []string{"services", "namespaces", "pods", "persistentvolumes"}},
 		{APIGroups: []string{"networking.k8s.io"}, Verbs: reading, Resources: []string{"networkpolicies"}},
 		{APIGroups: []string{"discovery.k8s.io"}, Verbs: reading, Resources: []string{"endpointslices"}},
 	}

@@ -10,6 +10,6 @@ import (
 
 func TestScripts(t *testing.T) {
 	controllertest.Script(t, "testdata/*.txt", func() []controller.Controller {
-		return []controller.Controller{volumeprotection.Claims(), volumeprotection.Volumes()}
+		return []controller.Controller{volumeprotection.Claims(), volumeprotection.Volumes(), volumeprotection.Classes()}
 	})
 }

@@ -17,10 +17,10 @@ func pure() []string {
 		"view/...",
 		"resource/...",
 		"controller/*/...",
-		"scheduler/schedule.go", "scheduler/class.go", "scheduler/kind.go", "scheduler/preempt.go", "scheduler/message.go", "scheduler/profile.go", "scheduler/queue.go", "scheduler/snapshot/...", "scheduler/plugin/...",
+		"scheduler/schedule.go", "scheduler/class.go", "scheduler/kind.go", "scheduler/preempt.go", "scheduler/message.go", "scheduler/profile.go", "scheduler/queue.go", "scheduler/snapshot/...", "scheduler/plugin/...", "scheduler/config",
 		"proxy/...",
 		"dns/answer.go",
-		"node/pod.go", "node/admit.go", "node/evict.go", "node/status.go",
+		"node/pod.go", "node/admit.go", "node/evict.go", "node/status.go", "node/fence.go",
 		"watchcache/log.go",
 	}
 }
@@ -30,7 +30,7 @@ func pure() []string {
 func impure() []string {
 	return []string{
 		"view/entry.go", // encodes an object once, whoever asks first
-		"proxy/run.go", "proxy/nft/...", "proxy/iptables/...", "proxy/ipvs/...", "proxy/userspace/...",
+		"proxy/run.go", "proxy/nft/...", "proxy/health/run.go", "proxy/iptables/...", "proxy/ipvs/...", "proxy/userspace/...",
 	}
 }
 

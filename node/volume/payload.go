@@ -30,6 +30,8 @@ type Sources struct {
 	// Certificate returns the private key and the chain of certificates, both in
 	// PEM, of a volume's source, which is named by the volume and its index there.
 	Certificate func(ctx context.Context, volume string, source int, p *corev1.PodCertificateProjection) (key, chain []byte, err error)
+	// Persistent returns the volume that is bound to the claim behind a pod's volume.
+	Persistent func(ctx context.Context, v *corev1.Volume) (*corev1.PersistentVolume, error)
 	// User owns the files of tokens, trust anchors and certificates: the one user of
 	// all containers, or nil.
 	User  *int64

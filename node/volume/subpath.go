@@ -38,6 +38,11 @@ func (r Root) SubPath(uid types.UID, volume, subPath, container string, index in
 	if err := unix.Mount("/proc/self/fd/"+strconv.Itoa(fd), target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return "", fmt.Errorf("bind subPath %q of container %q: %w", subPath, container, err)
 	}
+	// What is mounted within comes along, but unmounting it here must not reach
+	// where it came from.
+	if err := unix.Mount("", target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return "", fmt.Errorf("bind subPath %q of container %q: %w", subPath, container, err)
+	}
 	return target, nil
 }
 

@@ -21,7 +21,12 @@ import (
 // Root is the folder that holds everything pods keep on the node while they
 // live: <root>/pods/<uid>, and <root>/memory/<uid> for what must not reach a
 // disk.
-type Root struct{ Path string }
+type Root struct {
+	Path string
+	// Local is the folder of the volumes that the built-in class makes on this
+	// node, or "". They outlive pods, and Path.
+	Local string
+}
 
 // Open makes the folders below a path, and mounts the one that is in memory. The
 // root that it returns has no links in its path, as the kernel names mounts.
@@ -87,10 +92,18 @@ func (r Root) Volume(uid types.UID, v *corev1.Volume) string {
 		return v.HostPath.Path
 	case Projected(v):
 		return filepath.Join(r.memory(uid), v.Name)
-	default:
-		return filepath.Join(r.Pod(uid), "volumes", v.Name)
 	}
+	path := filepath.Join(r.Pod(uid), "volumes", v.Name)
+	if claimed(v) {
+		if place, err := os.Readlink(path); err == nil {
+			return place
+		}
+	}
+	return path
 }
+
+// claimed tells whether a claim is behind a volume.
+func claimed(v *corev1.Volume) bool { return v.PersistentVolumeClaim != nil || v.Ephemeral != nil }
 
 // Mount makes all volumes of a pod. It may be called again: what is there stays.
 // Errors are for the user.
@@ -100,15 +113,55 @@ func (r Root) Mount(ctx context.Context, pod *corev1.Pod, src Sources) error {
 	}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
-		if err := r.mount(ctx, pod, v, src); err != nil {
-			return fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", v.Name, err)
+		switch {
+		case !Used(pod, v.Name): // what nobody mounts need not be there, as upstream
+		case v.Image != nil: // is the runtime's to mount
+		case claimed(v):
+			if err := r.claim(ctx, pod, v, src); err != nil {
+				return err
+			}
+		default:
+			if err := r.mount(ctx, pod.UID, v, src); err != nil {
+				return fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", v.Name, err)
+			}
 		}
 	}
 	return nil
 }
 
-func (r Root) mount(ctx context.Context, pod *corev1.Pod, v *corev1.Volume, src Sources) error {
-	path := r.Volume(pod.UID, v)
+// claim mounts the volume behind a claim.
+func (r Root) claim(ctx context.Context, pod *corev1.Pod, v *corev1.Volume, src Sources) error {
+	pv, err := src.Persistent(ctx, v)
+	if err != nil {
+		return fmt.Errorf("Unable to attach or mount volumes: unmounted volumes=[%s], unattached volumes=[], failed to process volumes=[%s]: %w", v.Name, v.Name, err)
+	}
+	if err := r.persistent(filepath.Join(r.Pod(pod.UID), "volumes", v.Name), pod, pv, src); err != nil {
+		return fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", pv.Name, err)
+	}
+	return nil
+}
+
+// Used tells whether a container of the pod mounts the volume of a name.
+func Used(pod *corev1.Pod, name string) bool {
+	mounts := func(c *corev1.Container) bool {
+		return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == name }) ||
+			slices.ContainsFunc(c.VolumeDevices, func(d corev1.VolumeDevice) bool { return d.Name == name })
+	}
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if mounts(&list[i]) {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(pod.Spec.EphemeralContainers, func(e corev1.EphemeralContainer) bool {
+		c := corev1.Container(e.EphemeralContainerCommon)
+		return mounts(&c)
+	})
+}
+
+func (r Root) mount(ctx context.Context, pod types.UID, v *corev1.Volume, src Sources) error {
+	path := r.Volume(pod, v)
 	switch {
 	case v.HostPath != nil:
 		return hostPath(v.HostPath)
@@ -117,7 +170,7 @@ func (r Root) mount(ctx context.Context, pod *corev1.Pod, v *corev1.Volume, src 
 	case Projected(v):
 		return r.project(ctx, path, v, src)
 	}
-	return errors.New("this kind of volume is not supported: use emptyDir, hostPath, configMap, secret, downwardAPI or projected")
+	return errors.New("this kind of volume is not supported: use emptyDir, hostPath, configMap, secret, downwardAPI, projected, ephemeral or persistentVolumeClaim")
 }
 
 func (r Root) project(ctx context.Context, path string, v *corev1.Volume, src Sources) error {
@@ -140,7 +193,7 @@ func (r Root) Refresh(ctx context.Context, pod *corev1.Pod, src Sources) error {
 	var errs []error
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
-		if !Projected(v) {
+		if !Projected(v) || !Used(pod, v.Name) {
 			continue
 		}
 		if err := r.project(ctx, r.Volume(pod.UID, v), v, src); err != nil {

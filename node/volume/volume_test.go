@@ -180,6 +180,9 @@ func TestVolumesOfAPod(t *testing.T) {
 		{Name: "cm", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: ref("cm")}}},
 		{Name: "host", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: r.Path + "/host", Type: p(corev1.HostPathDirectoryOrCreate)}}},
 	}
+	for _, v := range pod.Spec.Volumes {
+		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{VolumeMounts: []corev1.VolumeMount{{Name: v.Name}}})
+	}
 	src := sources()
 	src.Group = p(int64(77))
 	for range 2 {

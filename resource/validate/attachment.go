@@ -19,12 +19,10 @@ import (
 func VolumeAttachment(a, old *storagev1.VolumeAttachment) field.ErrorList {
 	var p problems
 	at := field.NewPath("spec")
-	var name problems
-	attacher(&name, at.Child("attacher"), a.Spec.Attacher)
 	if old == nil {
-		p.add(name...)
+		attacher(&p, at.Child("attacher"), a.Spec.Attacher)
 	} else {
-		p.add(name.byHand()...)
+		csiDriverName(&p, at.Child("attacher"), a.Spec.Attacher)
 	}
 	attachmentSource(&p, at.Child("source"), &a.Spec.Source)
 	objectName(&p, at.Child("nodeName"), a.Spec.NodeName)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // plain prepares a value for an error message. The API has always shown
@@ -38,6 +40,10 @@ func (g goNames) write(out *bytes.Buffer, v reflect.Value) error {
 	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().PkgPath(), "k8s.io/api/"):
 		fields := goFields(v)
 		return g.list(out, '{', '}', len(fields), func(i int) error {
+			if members := fields[i].members; members != nil {
+				out.Write(members)
+				return nil
+			}
 			out.WriteString(`"` + fields[i].name + `":`)
 			return g.write(out, fields[i].value)
 		})
@@ -49,20 +55,32 @@ func (g goNames) write(out *bytes.Buffer, v reflect.Value) error {
 	return err
 }
 
+var typeMeta = reflect.TypeFor[metav1.TypeMeta]()
+
 type goField struct {
-	name  string
-	value reflect.Value
+	name    string
+	value   reflect.Value
+	members []byte // instead of both: members of an object as they are written
 }
 
 // goFields returns the fields of a struct; those of embedded structs stand in
-// their place.
+// their place. Metadata is a type of the API's machinery, not of the API: it is
+// named and left out as in any JSON.
 func goFields(v reflect.Value) []goField {
 	var all []goField
 	for i := range v.NumField() {
-		if f := v.Type().Field(i); f.Anonymous && f.Type.Kind() == reflect.Struct {
+		f := v.Type().Field(i)
+		switch {
+		case f.Type == typeMeta: // not part of what is stored in memory upstream
+		case !f.Anonymous || f.Type.Kind() != reflect.Struct:
+			all = append(all, goField{name: f.Name, value: v.Field(i)})
+		case strings.HasPrefix(f.Type.PkgPath(), "k8s.io/apimachinery/"):
+			data, err := json.Marshal(v.Field(i).Interface())
+			if err == nil && string(data) != "{}" {
+				all = append(all, goField{members: data[1 : len(data)-1]})
+			}
+		default:
 			all = append(all, goFields(v.Field(i))...)
-		} else {
-			all = append(all, goField{f.Name, v.Field(i)})
 		}
 	}
 	return all

@@ -86,7 +86,7 @@ func PodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	gatesUpdate(&p, at.Child("schedulingGates"), pod.Spec.SchedulingGates, old.Spec.SchedulingGates)
 	rest := withoutMutable(&p, at, &pod.Spec, &old.Spec)
 	if !equality.Semantic.DeepEqual(*rest, old.Spec) {
-		p.forbidden(at, fmt.Sprintf("pod updates may not change fields other than %s\n%v", mayChange, diff.Diff(old.Spec, *rest)))
+		p.forbidden(at, fmt.Sprintf("pod updates may not change fields other than %s\n%v", mayChange, diff.Diff(plain(old.Spec), plain(*rest))))
 	}
 	return p.list()
 }
@@ -245,7 +245,7 @@ func EphemeralContainers(pod, old *corev1.Pod) field.ErrorList {
 		case i < 0:
 			p.forbidden(at, fmt.Sprintf("existing ephemeral containers %q may not be removed\n", was.Name))
 		case !equality.Semantic.DeepEqual(was, pod.Spec.EphemeralContainers[i]):
-			p.forbidden(at, fmt.Sprintf("existing ephemeral containers %q may not be changed\n%v", was.Name, diff.Diff(was, pod.Spec.EphemeralContainers[i])))
+			p.forbidden(at, fmt.Sprintf("existing ephemeral containers %q may not be changed\n%v", was.Name, diff.Diff(plain(was), plain(pod.Spec.EphemeralContainers[i]))))
 		}
 	}
 	return p.list()

@@ -3,6 +3,7 @@ package validate
 import (
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -14,7 +15,11 @@ func RuntimeClass(c, old *nodev1.RuntimeClass) field.ErrorList {
 	handler := field.NewPath("handler")
 	var name problems
 	if name.needDeclared(handler, c.Handler) {
-		for _, m := range validation.IsDNS1123Label(c.Handler) {
+		check := content.IsDNS1123Label
+		if old != nil {
+			check = validation.IsDNS1123Label
+		}
+		for _, m := range check(c.Handler) {
 			name.declared(field.Invalid(handler, c.Handler, m))
 		}
 	}

@@ -64,7 +64,7 @@ func parameters(p *problems, at *field.Path, list map[string]string) {
 }
 
 func allowedTopologies(p *problems, at *field.Path, terms []corev1.TopologySelectorTerm) {
-	var seen []map[string]sets.Set[string]
+	seen := make([]map[string]sets.Set[string], len(terms)) // empty ones, so that a term without expressions is a duplicate, as upstream has it
 	for i, term := range terms {
 		path := at.Index(i).Child("matchLabelExpressions")
 		values := map[string]sets.Set[string]{}

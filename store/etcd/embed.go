@@ -287,9 +287,9 @@ func etcdConfig(c *Config) *embed.Config {
 	// Ticks only wake the processor: a lone member needs neither heartbeats nor
 	// timeouts, and campaign makes it lead at once.
 	e.TickMs, e.ElectionMs = tickMs, 5*tickMs
-	// The log is durable, the database may lag: longer than etcd's 100 ms saves
-	// wake-ups, and the limit keeps what is pending, and its copies, small.
-	e.BackendBatchInterval, e.BackendBatchLimit = 250*time.Millisecond, 2000
+	// The log is durable, the database may lag: a second in place of etcd's 100 ms
+	// saves wake-ups, and the limit keeps what is pending, and its copies, small.
+	e.BackendBatchInterval, e.BackendBatchLimit = time.Second, 2000
 	e.QuotaBackendBytes = c.QuotaBytes
 	// Compaction is ours, see compactLoop: etcd's would wake every 30 s.
 	e.AutoCompactionRetention = "0"

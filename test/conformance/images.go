@@ -94,6 +94,10 @@ func (p *pantry) extended(file, more string) image.File {
 	return f
 }
 
+// alpine is what upstream's websites say that they are made from: the test of
+// image volumes reads it.
+const alpine = "NAME=\"Alpine Linux\"\nID=alpine\n"
+
 // website is agnhost with a picture and a file that says which it is.
 func website(name string) func(*pantry) [][]image.File {
 	return func(p *pantry) [][]image.File {
@@ -104,6 +108,7 @@ func website(name string) func(*pantry) [][]image.File {
 		for i := range files {
 			files[i].Mode |= 0o644 // the module cache keeps all read-only
 		}
+		files = append(files, image.File{Path: "etc/os-release", Mode: 0o644, Data: []byte(alpine)})
 		return append(agnhost(p), files)
 	}
 }

@@ -16,6 +16,9 @@ type exception struct {
 // docs/compatibility.md to the same list.
 var exceptions = []exception{
 	{name: "version", kind: regexp.MustCompile(`^version$`), cause: regexp.MustCompile(`^body\.(git|build|go|compiler|platform|emulation|minCompat)`)},
+	{name: "claim-phase", kind: regexp.MustCompile(`^persistentvolumeclaims(/status)?$`), cause: regexp.MustCompile(`^body\.(items\[\]\.)?metadata\.resourceVersion: ""  ≠  ""$`)},
+	{name: "field-order", kind: regexp.MustCompile(`^podcertificaterequests\.`), verb: regexp.MustCompile(`^apply$`), cause: regexp.MustCompile(`^body\.message: failed to create typed patch object .*: field not declared in schema`)},
+	{name: "daemonset-template", kind: regexp.MustCompile(`^daemonsets\.apps$`), cause: regexp.MustCompile(`^body\.rows\[\]\.object\.metadata\.annotations: only in Skiff$`)},
 }
 
 // explained tells whether a difference is one of the exceptions.

@@ -1,0 +1,15 @@
+package servicecidrs_test
+
+import (
+	"testing"
+
+	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/controllertest"
+	"github.com/skiff-sh/skiff/controller/servicecidrs"
+)
+
+func TestScripts(t *testing.T) {
+	controllertest.Script(t, "testdata/*.txt", func() []controller.Controller {
+		return []controller.Controller{servicecidrs.Controller()}
+	})
+}

@@ -1,0 +1,15 @@
+package volumeexpand_test
+
+import (
+	"testing"
+
+	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/controllertest"
+	"github.com/skiff-sh/skiff/controller/volumeexpand"
+)
+
+func TestScripts(t *testing.T) {
+	controllertest.Script(t, "testdata/*.txt", func() []controller.Controller {
+		return []controller.Controller{volumeexpand.Controller()}
+	})
+}
