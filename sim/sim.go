@@ -52,7 +52,6 @@ type Sim struct {
 	workload int // made by users so far
 
 	mutate   func([]controller.Controller) []controller.Controller
-	change   func(by string, op client.Op) client.Op
 	trace    func(string)
 	script   func(write int) Fault
 	scripted int // writes of leaders so far that script was asked about
@@ -69,8 +68,6 @@ type Result struct {
 type Options struct {
 	// Mutate returns the controllers with a mistake in them.
 	Mutate func([]controller.Controller) []controller.Controller
-	// Change makes another of what a component writes.
-	Change func(by string, op client.Op) client.Op
 	// Trace is told of each write.
 	Trace func(line string)
 }
@@ -108,7 +105,7 @@ func (s *Sim) result() Result {
 func begin(seed uint64, o Options) (*Sim, error) {
 	s := &Sim{
 		ctx: context.Background(), rnd: rand.New(rand.NewPCG(seed, 2)), clock: clocktesting.NewFakeClock(Epoch),
-		mutate: o.Mutate, change: o.Change, trace: o.Trace,
+		mutate: o.Mutate, trace: o.Trace,
 	}
 	image, err := world.AtEpoch()
 	if err != nil {
