@@ -20,7 +20,7 @@ type identity struct {
 	toNodes   *pki.Pair // of the API server, towards node agents
 	admin     *pki.Pair
 	node      *pki.Pair // of the node agent, both as server and as client
-	tokens    *ecdsa.PrivateKey
+	tokens    *signingKeys
 }
 
 // loadIdentity reads the cluster's certificates, and makes what is missing or
@@ -35,7 +35,7 @@ func loadIdentity(c *Config, d pki.Directory, address netip.Addr) (*identity, er
 		return nil, err
 	}
 	id := &identity{authority: authority, front: front}
-	if id.tokens, err = d.Key("service-account"); err != nil {
+	if id.tokens, err = openSigningKeys(d); err != nil {
 		return nil, err
 	}
 	leaves := []struct {

@@ -230,7 +230,7 @@ func (s *server) apiConfig(e *encryption) apiserver.Config {
 	return apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{s.config.ServiceCIDR}, NodePorts: nodePorts,
 		AdvertiseAddress: s.address, AdvertisePort: s.port(),
-		Beyond: map[string]http.Handler{encryptionPath: e}, EvictAfter: s.config.evictAfter(),
+		Beyond: map[string]http.Handler{encryptionPath: e, signingKeysPath: s.id.tokens}, EvictAfter: s.config.evictAfter(),
 	}
 }
 
@@ -238,7 +238,7 @@ func (s *server) apiConfig(e *encryption) apiserver.Config {
 func (s *server) tokens() *authn.ServiceAccountTokens {
 	issuer := "https://kubernetes.default.svc." + s.config.Domain
 	return &authn.ServiceAccountTokens{
-		Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, Algorithm: jose.ES256, Now: time.Now,
+		Issuer: issuer, Audiences: []string{issuer}, Keys: s.id.tokens.keys, Algorithm: jose.ES256, Now: time.Now,
 	}
 }
 

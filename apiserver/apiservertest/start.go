@@ -80,6 +80,10 @@ func StartOn(t testing.TB, st store.Store) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys, err := authn.NewKeys(key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	front, err := pki.NewAuthority("front", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +94,7 @@ func StartOn(t testing.TB, st store.Store) *Cluster {
 	}, apiserver.Deps{
 		Store: st, TokenCheckers: []authn.Token{users{}},
 		Tokens: &authn.ServiceAccountTokens{
-			Issuer: "https://test", Audiences: []string{"https://test"}, Key: key, Algorithm: jose.ES256, Now: time.Now,
+			Issuer: "https://test", Audiences: []string{"https://test"}, Keys: keys, Algorithm: jose.ES256, Now: time.Now,
 		},
 		ClientCAs:     func() *x509.CertPool { return pki.Pool(authority) },
 		FrontCAs:      func() *x509.CertPool { return pki.Pool(front) },
