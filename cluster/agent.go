@@ -110,7 +110,7 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 			{Kind: resource.NetworkPolicies.Info},
 			{Kind: resource.Nodes.Info, Fields: "metadata.name=" + config.NodeName},
 			{Kind: resource.PodCertificateRequests.Info, Fields: "spec.nodeName=" + config.NodeName},
-			{Kind: resource.ClusterTrustBundles.Info}, {Kind: resource.PersistentVolumes.Info},
+			{Kind: resource.ClusterTrustBundles.Info}, {Kind: resource.PersistentVolumes.Info}, {Kind: resource.RuntimeClasses.Info},
 			{Kind: resource.Services.Info}, {Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info},
 		},
 		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs(config.NodeName)},

@@ -57,7 +57,7 @@ type Agent struct {
 }
 
 // New returns an agent. The client's cache must hold Pods, Nodes, ConfigMaps,
-// Secrets, Services, ClusterTrustBundles, PodCertificateRequests and
+// Secrets, Services, ClusterTrustBundles, PodCertificateRequests, RuntimeClasses and
 // PersistentVolumes. Claims it asks for where the cache does not hold them.
 func New(config Config, deps Deps) (*Agent, error) {
 	if err := config.Validate(); err != nil {

@@ -72,6 +72,7 @@ func (a *Agent) report(ctx context.Context, now time.Time, due bool) (ready bool
 	}
 	ready = len(unmet) == 0
 	want := a.node.DeepCopy()
+	want.Status.Images = a.imageNames(ctx)
 	if err := a.ask(ctx, func() { want.Annotations = a.localAnnotations() }); err != nil {
 		return ready, err
 	}
@@ -102,7 +103,7 @@ func (a *Agent) writeNodeStatus(ctx context.Context, old, want *corev1.Node) err
 		"status": map[string]any{
 			"capacity": st.Capacity, "allocatable": st.Allocatable, "conditions": st.Conditions,
 			"addresses": st.Addresses, "daemonEndpoints": st.DaemonEndpoints, "nodeInfo": st.NodeInfo,
-			"features": st.Features, "runtimeHandlers": st.RuntimeHandlers,
+			"features": st.Features, "runtimeHandlers": st.RuntimeHandlers, "images": st.Images,
 		},
 	}))
 	if err != nil {
@@ -191,7 +192,7 @@ func keepTransitions(conditions, old []corev1.NodeCondition) {
 // sameNodeStatus compares what matters beside heartbeats.
 func sameNodeStatus(a, b *corev1.NodeStatus) bool {
 	strip := func(s *corev1.NodeStatus) corev1.NodeStatus {
-		out := corev1.NodeStatus{Capacity: s.Capacity, Allocatable: s.Allocatable, Addresses: s.Addresses, NodeInfo: s.NodeInfo, DaemonEndpoints: s.DaemonEndpoints}
+		out := corev1.NodeStatus{Capacity: s.Capacity, Allocatable: s.Allocatable, Addresses: s.Addresses, NodeInfo: s.NodeInfo, DaemonEndpoints: s.DaemonEndpoints, Images: s.Images, RuntimeHandlers: s.RuntimeHandlers}
 		for _, c := range s.Conditions {
 			switch c.Type {
 			case corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure, corev1.NodeReady:
