@@ -81,6 +81,9 @@ type Deps struct {
 	// TokenCheckers are further kinds of bearer tokens.
 	TokenCheckers []authn.Token
 	ClientCAs     func() *x509.CertPool
+	// FrontCAs sign the certificates of front proxies, which say for whom they ask;
+	// nil: there are none.
+	FrontCAs func() *x509.CertPool
 	// NodeTransport reaches node agents, with the server's client certificate.
 	NodeTransport *http.Transport
 	// ProxyDial connects to pods and services that requests are proxied to; nil
@@ -169,7 +172,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	deps.Tokens.View = s.cache.View
 	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}
 	s.auth = &authn.Authenticator{
-		ClientCAs: deps.ClientCAs, Tokens: append([]authn.Token{deps.Tokens, bootstrap}, deps.TokenCheckers...),
+		ClientCAs: deps.ClientCAs, FrontCAs: deps.FrontCAs, Tokens: append([]authn.Token{deps.Tokens, bootstrap}, deps.TokenCheckers...),
 		Audiences: deps.Tokens.Audiences, Now: deps.Now,
 	}
 	return s, nil

@@ -59,7 +59,7 @@ use it with "skiff kubectl" or any other client, end it with "skiff down".`,
 	}
 	root.AddCommand(
 		upCommand(), downCommand(), statusCommand(), serverCommand(), agentCommand(),
-		kubectlCommand(), kubeconfigCommand(), tokenCommand(), whyCommand(), traceCommand(), previewCommand(), secretsCommand(),
+		kubectlCommand(), kubeconfigCommand(), tokenCommand(), whyCommand(), traceCommand(), previewCommand(), secretsCommand(), signingKeysCommand(),
 		imageCommand(), nodeCommand(), doctorCommand(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
