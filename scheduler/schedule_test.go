@@ -104,6 +104,22 @@ func TestSchedulePrefersTheEmptier(t *testing.T) {
 	}
 }
 
+// TestScheduleOfAnotherSnapshot: what a core knows of a pod by one snapshot says
+// nothing about another, such as that after a watch that was too old.
+func TestScheduleOfAnotherSnapshot(t *testing.T) {
+	core := newCore()
+	old := cluster(newNode("a", "4"))
+	for i := range 20 { // changes that the new one has not had
+		old.SetNode(newNode("a", fmt.Sprint(4+i)))
+	}
+	if d := core.Schedule(old, snapshot.NewPod(newPod("p", "1")), newRand()); d.Node != "a" {
+		t.Fatalf("placed on %q, want a", d.Node)
+	}
+	if d := core.Schedule(cluster(newNode("b", "4")), snapshot.NewPod(newPod("p", "1")), newRand()); d.Node != "b" {
+		t.Errorf("placed on %q, want b", d.Node)
+	}
+}
+
 func TestScheduleIsAFunction(t *testing.T) {
 	s := snapshot.New()
 	for i := range 300 {
