@@ -28,6 +28,8 @@ type Initial struct {
 	// StorageClasses are made once, in a new cluster: whoever deletes one does not
 	// want it.
 	StorageClasses []*storagev1.StorageClass
+	// Trust is told to extension API servers.
+	Trust Trust
 }
 
 // bootSteps are what Bootstrap does, in order, by the names that upstream gives
@@ -43,6 +45,9 @@ var bootSteps = []struct {
 	}},
 	{"priority-and-fairness-config-producer", func(s *Server, ctx context.Context, c client.Client, _ Initial) error {
 		return s.ensureFlowControl(ctx, c)
+	}},
+	{"start-cluster-authentication-info-controller", func(s *Server, ctx context.Context, c client.Client, initial Initial) error {
+		return s.ensureTrust(ctx, c, initial.Trust)
 	}},
 	{"start-kubernetes-service-cidr-controller", (*Server).ensureServices},
 }

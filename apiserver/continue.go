@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -90,36 +92,49 @@ func badContinue(why string) error {
 	return apierrors.NewBadRequest("invalid continue token: continue key is not valid" + why)
 }
 
-// maxSnapshots bounds the views that are kept for pages to come. A view costs
-// only what changed since.
-const maxSnapshots = 64
+// maxSnapshots and snapshotLife bound the views that are kept for pages to come.
+// A view costs only what changed since. After its life the store decides whether
+// its revision is still known: a token must end some time, as with upstream.
+const (
+	maxSnapshots = 64
+	snapshotLife = 5 * time.Minute
+)
 
-// snapshots keeps views that a continue token points into.
+// snapshots keeps views that a continue token points into, the oldest first.
 type snapshots struct {
 	mu    sync.Mutex
-	views []*view.View
+	views []snapshot
 }
 
-func (s *snapshots) keep(v *view.View) {
+type snapshot struct {
+	*view.View
+	kept time.Time
+}
+
+func (s *snapshots) keep(v *view.View, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, have := range s.views {
-		if have.Revision() == v.Revision() {
-			return
-		}
+	if s.find(v.Revision(), now) != nil {
+		return
 	}
 	if len(s.views) >= maxSnapshots {
-		s.views = append([]*view.View(nil), s.views[1:]...)
+		s.views = slices.Clone(s.views[1:])
 	}
-	s.views = append(s.views, v)
+	s.views = append(s.views, snapshot{v, now})
 }
 
-func (s *snapshots) at(revision int64) *view.View {
+func (s *snapshots) at(revision int64, now time.Time) *view.View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.find(revision, now)
+}
+
+// find forgets the views whose life is over; the lock is held.
+func (s *snapshots) find(revision int64, now time.Time) *view.View {
+	s.views = slices.DeleteFunc(s.views, func(v snapshot) bool { return now.Sub(v.kept) >= snapshotLife })
 	for _, v := range s.views {
 		if v.Revision() == revision {
-			return v
+			return v.View
 		}
 	}
 	return nil
@@ -190,7 +205,7 @@ func (s *Server) past(ctx context.Context, info *resource.Info, revision int64) 
 	if v := s.View(); v.Revision() == revision {
 		return v, nil
 	}
-	if v := s.snapshots.at(revision); v != nil {
+	if v := s.snapshots.at(revision, s.deps.Now()); v != nil {
 		return v, nil
 	}
 	return s.read(ctx, store.Range{Prefix: info.Prefix, Limit: pageSize, Revision: revision})

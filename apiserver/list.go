@@ -265,7 +265,7 @@ func (s *Server) page(c *call, q url.Values) (listPage, error) {
 	if rest == 0 {
 		return page, nil
 	}
-	s.snapshots.keep(v)
+	s.snapshots.keep(v, s.deps.Now())
 	page.next = sel.tokenAfter(last.Key, v.Revision()).encode()
 	if all { // upstream counts the rest only without selectors
 		page.remaining = &rest

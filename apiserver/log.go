@@ -1,12 +1,14 @@
 package apiserver
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -20,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -57,10 +60,42 @@ func (s *Server) serveLog(w http.ResponseWriter, r *http.Request, c *call) error
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.stop, cancel)() // who follows a log would hold up the server's end
-	proxyLog(w, r.WithContext(ctx), transport, &url.URL{
+	location := &url.URL{
 		Scheme: "https", Host: node, Path: "/containerLogs/" + pod.Namespace + "/" + pod.Name + "/" + container, RawQuery: logQuery(options).Encode(),
-	}, pod.Name)
+	}
+	if wsstream.IsWebSocketRequest(r) {
+		return streamLog(w, r.WithContext(ctx), transport, location, pod.Name)
+	}
+	proxyLog(w, r.WithContext(ctx), transport, location, pod.Name)
 	return nil
+}
+
+// streamLog is proxyLog for a WebSocket: each piece of the log is a message, in
+// the encoding that the client and this server agree on.
+func streamLog(w http.ResponseWriter, r *http.Request, transport http.RoundTripper, location *url.URL, pod string) error {
+	ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, location.String(), nil)
+	if err != nil {
+		return fmt.Errorf("ask the node agent: %w", err)
+	}
+	res, err := transport.RoundTrip(ask)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode > http.StatusPartialContent {
+		if err := logRefusal(res, pod); err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		maps.Copy(w.Header(), res.Header)
+		w.WriteHeader(res.StatusCode)
+		_, err := io.Copy(w, res.Body)
+		return err
+	}
+	defer res.Body.Close()
+	// What is read together with the end would be lost: the buffer tells of the two
+	// one after the other.
+	body := bufio.NewReader(res.Body)
+	return wsstream.NewReader(body, true, wsstream.NewDefaultReaderProtocols()).Copy(w, r)
 }
 
 // logOptions reads a query as all queries of the API are read.

@@ -1,12 +1,17 @@
 package apiserver_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/skiff-sh/skiff/apiserver/apiservertest"
 )
 
 func TestLogOptions(t *testing.T) {
@@ -64,4 +69,52 @@ func TestLog(t *testing.T) {
 		t.Errorf("the node was asked %s; answered as %s", text, told.Header.Get("Content-Type"))
 	}
 	want(t, c.Do("GET", trusting+"&previous=true", ""), 400, `"reason":"BadRequest"`, `previous terminated container \"c\" in pod \"p\" not found"`)
+
+	code, message := firstMessage(t, c, trusting+"&tailLines=3")
+	if code != http.StatusSwitchingProtocols || !strings.HasSuffix(message, "?tailLines=3") {
+		t.Errorf("a WebSocket was answered with %d %q", code, message)
+	}
+	if code, _ := firstMessage(t, c, trusting+"&previous=true"); code != http.StatusBadRequest {
+		t.Errorf("a WebSocket for a log that is not there was answered with %d", code)
+	}
+}
+
+// firstMessage opens a WebSocket and returns the status and the first message
+// that is not empty.
+func firstMessage(t *testing.T, c *apiservertest.Cluster, path string) (int, string) {
+	t.Helper()
+	u, err := url.Parse(c.URL + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Origin: http://localhost\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: binary.k8s.io\r\n\r\n",
+		u.RequestURI(), u.Host, apiservertest.Admin)
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		return res.StatusCode, ""
+	}
+	for {
+		head := make([]byte, 2) // a short frame of a server: its kind and its length
+		if _, err := io.ReadFull(in, head); err != nil {
+			t.Fatal(err)
+		}
+		text := make([]byte, head[1])
+		if _, err := io.ReadFull(in, text); err != nil {
+			t.Fatal(err)
+		}
+		if len(text) > 0 {
+			return res.StatusCode, string(text)
+		}
+	}
 }

@@ -46,6 +46,9 @@ type Config struct {
 	// Beyond are handlers of paths that are no part of the Kubernetes API. They
 	// are called for who is authorized to the verb and path.
 	Beyond map[string]http.Handler
+	// EvictAfter is how long, in seconds, pods that do not say tolerate a node that is
+	// not ready or not reachable; upstream's 300 if zero.
+	EvictAfter int64
 	// MaxBody bounds a request's body, in bytes. 3 MiB as upstream if zero.
 	MaxBody int64
 }
@@ -78,6 +81,9 @@ type Deps struct {
 	// TokenCheckers are further kinds of bearer tokens.
 	TokenCheckers []authn.Token
 	ClientCAs     func() *x509.CertPool
+	// FrontCAs sign the certificates of front proxies, which say for whom they ask;
+	// nil: there are none.
+	FrontCAs func() *x509.CertPool
 	// NodeTransport reaches node agents, with the server's client certificate.
 	NodeTransport *http.Transport
 	// ProxyDial connects to pods and services that requests are proxied to; nil
@@ -156,6 +162,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	s.admission = admission.New(admission.Config{
 		View: s.cache.View, Kinds: config.Kinds, Now: deps.Now, Suffix: s.random.suffix, MaySigner: s.maySigner,
 		Permits: func(a authz.Attributes) bool { return s.permit(a) == nil }, Observe: s.metrics.Admitted,
+		EvictAfter:       config.EvictAfter,
 		MutatingWebhooks: webhooks.Mutate, ValidatingWebhooks: webhooks.Validate,
 	})
 	// The library has no other way to bound what copying makes of a document.
@@ -165,7 +172,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	deps.Tokens.View = s.cache.View
 	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}
 	s.auth = &authn.Authenticator{
-		ClientCAs: deps.ClientCAs, Tokens: append([]authn.Token{deps.Tokens, bootstrap}, deps.TokenCheckers...),
+		ClientCAs: deps.ClientCAs, FrontCAs: deps.FrontCAs, Tokens: append([]authn.Token{deps.Tokens, bootstrap}, deps.TokenCheckers...),
 		Audiences: deps.Tokens.Audiences, Now: deps.Now,
 	}
 	return s, nil

@@ -64,7 +64,7 @@ func (s *selection) config() (config cluster.Config, exists bool, err error) {
 // settings are the flags that change a cluster's configuration.
 type settings struct {
 	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain, registries, schedulerConfig string
-	noNode                                                                                            bool
+	noNode, failover                                                                                  bool
 	etcd                                                                                              cluster.EtcdConfig
 	dnsStubs                                                                                          []string
 }
@@ -85,6 +85,7 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "authority of that etcd's certificates")
 	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "certificate to show to that etcd")
 	f.StringVar(&s.etcd.KeyFile, "etcd-keyfile", "", "key of that certificate")
+	f.BoolVar(&s.failover, "failover", false, "notice within seconds that a further node on this machine is lost, and replace its pods")
 	f.BoolVar(&s.noNode, "no-node", false, "run the control plane alone")
 }
 
@@ -121,6 +122,7 @@ func (s *settings) apply(c *cluster.Config) error {
 		}
 		*set.into = prefix
 	}
+	c.Failover = c.Failover || s.failover
 	if s.noNode {
 		c.Node = false
 	}
@@ -244,9 +246,9 @@ func printStatus(cmd *cobra.Command, s cluster.Status) error {
 	if s.State == "running" {
 		fmt.Fprintf(w, "API server\t%s\t\nkubeconfig\t%s\t\n", s.Server, s.Kubeconfig)
 		for _, n := range s.Nodes {
-			state := "NotReady"
-			if n.Ready {
-				state = "Ready"
+			state := readiness(n.Ready)
+			if n.Machine == "stopped" || n.Machine == "partitioned" {
+				state += ", " + n.Machine
 			}
 			fmt.Fprintf(w, "node\t%s\t%s\n", n.Name, state)
 		}

@@ -59,7 +59,8 @@ use it with "skiff kubectl" or any other client, end it with "skiff down".`,
 	}
 	root.AddCommand(
 		upCommand(), downCommand(), statusCommand(), serverCommand(), agentCommand(),
-		kubectlCommand(), kubeconfigCommand(), tokenCommand(), whyCommand(), traceCommand(), previewCommand(), secretsCommand(), imageCommand(), doctorCommand(), versionCommand(),
+		kubectlCommand(), kubeconfigCommand(), tokenCommand(), whyCommand(), traceCommand(), previewCommand(), secretsCommand(), signingKeysCommand(),
+		imageCommand(), nodeCommand(), doctorCommand(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())

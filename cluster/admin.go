@@ -54,6 +54,9 @@ func (a *admin) do(ctx context.Context, method, path string, out any) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
+	if res.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%s %s: %w", method, path, errNotFound)
+	}
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, data)
 	}
@@ -65,6 +68,9 @@ func (a *admin) do(ctx context.Context, method, path string, out any) error {
 	}
 	return nil
 }
+
+// errNotFound says that the server has no such object.
+var errNotFound = errors.New("not found")
 
 // startupPoll is how often a command looks whether a cluster that is starting
 // answers: there is nothing yet that could tell it.

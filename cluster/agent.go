@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -31,8 +33,10 @@ type AgentConfig struct {
 	Registries string `json:"registries,omitempty"`
 	// ID and Address are set for a node in a network namespace: what its links,
 	// tables and groups are called by, and where it is.
-	ID      string     `json:"id,omitempty"`
-	Address netip.Addr `json:"address,omitzero"`
+	ID string `json:"id,omitempty"`
+	// Failover is as in Config: the node fences itself.
+	Failover bool       `json:"failover,omitempty"`
+	Address  netip.Addr `json:"address,omitzero"`
 }
 
 // DefaultAgentConfig is what flags need not say.
@@ -69,9 +73,11 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	}
 	defer unlock()
 	address := nodeAddress(netip.Addr{})
-	answer, key, err := askToJoin(ctx, config.Server, token, config.NodeName, []netip.Addr{address})
+	ask, stop := config.boundedByFence(ctx)
+	defer stop()
+	answer, key, err := askToJoin(ask, config.Server, token, config.NodeName, []netip.Addr{address})
 	if err != nil {
-		return err
+		return errors.Join(err, config.fenceUnjoined(err))
 	}
 	id, err := identityOf(answer, key)
 	if err != nil {
@@ -93,16 +99,19 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	}
 	node := settings.nodeConfig(address)
 	node.ClusterCIDR = answer.ClusterCIDR
+	if config.Failover {
+		node.Lease = failoverLease
+	}
 	role := &nodeRole{log: log, id: id, config: node}
 	remote := client.NewRemote(client.RemoteConfig{
 		Server: config.Server, Log: log,
-		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true}},
+		HTTP: &http.Client{Transport: nodeTransport(id)},
 		Watched: []client.Watched{
 			{Kind: resource.Pods.Info}, // of all nodes: network policies speak of them
 			{Kind: resource.NetworkPolicies.Info},
 			{Kind: resource.Nodes.Info, Fields: "metadata.name=" + config.NodeName},
 			{Kind: resource.PodCertificateRequests.Info, Fields: "spec.nodeName=" + config.NodeName},
-			{Kind: resource.ClusterTrustBundles.Info}, {Kind: resource.PersistentVolumes.Info},
+			{Kind: resource.ClusterTrustBundles.Info}, {Kind: resource.PersistentVolumes.Info}, {Kind: resource.RuntimeClasses.Info},
 			{Kind: resource.Services.Info}, {Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info},
 		},
 		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs(config.NodeName)},
@@ -116,6 +125,22 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	parts.start("trim", trimAfterStart)
 	parts.wg.Wait()
 	return nil
+}
+
+// A connection that has been silent for silentConnection is asked for a sign of
+// life, and given up after deadConnection, so that a node is back soon after its
+// network is.
+const (
+	silentConnection = 3 * time.Second
+	deadConnection   = 2 * time.Second
+)
+
+func nodeTransport(id *identity) *http.Transport {
+	return &http.Transport{
+		TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true,
+		DialContext: (&net.Dialer{Timeout: deadConnection}).DialContext,
+		HTTP2:       &http.HTTP2Config{SendPingTimeout: silentConnection, PingTimeout: deadConnection},
+	}
 }
 
 // podRefs are the secrets and config maps that a node's pods name: those that

@@ -39,6 +39,9 @@ type Config struct {
 	// NodeCIDR is the network of the nodes beside the first that live in network
 	// namespaces of this machine.
 	NodeCIDR netip.Prefix `json:"nodeCIDR,omitzero"`
+	// Failover has further nodes on this machine noticed in seconds when they are
+	// silent, and their pods replaced; see failover.go.
+	Failover bool `json:"failover,omitempty"`
 	// ID is set where links, tables and groups are not called by Name.
 	ID string `json:"id,omitempty"`
 	// Etcd is where the store is, if not in this process: several servers then

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -142,21 +141,10 @@ func (e *encryption) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // ReadEncryption asks a cluster of this machine.
 func ReadEncryption(ctx context.Context, config Config) (Encryption, error) {
-	return askEncryption(ctx, config, http.MethodGet)
+	return askServer[Encryption](ctx, config, http.MethodGet, encryptionPath)
 }
 
 // RotateEncryptionKey makes a new key and encrypts everything anew with it.
 func RotateEncryptionKey(ctx context.Context, config Config) (Encryption, error) {
-	return askEncryption(ctx, config, http.MethodPost)
-}
-
-func askEncryption(ctx context.Context, config Config, method string) (e Encryption, err error) {
-	if !running(config.Paths()) {
-		return e, fmt.Errorf("cluster %q does not run on this machine: start it with \"skiff up\"", config.Name)
-	}
-	a, err := newAdmin(config.Paths())
-	if err != nil {
-		return e, err
-	}
-	return e, a.do(ctx, method, encryptionPath, &e)
+	return askServer[Encryption](ctx, config, http.MethodPost, encryptionPath)
 }

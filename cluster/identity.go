@@ -15,11 +15,12 @@ import (
 // identity is a cluster's authorities and the certificates of this machine.
 type identity struct {
 	authority *pki.Pair
+	front     *pki.Pair // the authority of front proxies
 	server    *pki.Pair // of the API server, towards clients
 	toNodes   *pki.Pair // of the API server, towards node agents
 	admin     *pki.Pair
 	node      *pki.Pair // of the node agent, both as server and as client
-	tokens    *ecdsa.PrivateKey
+	tokens    *signingKeys
 }
 
 // loadIdentity reads the cluster's certificates, and makes what is missing or
@@ -29,8 +30,12 @@ func loadIdentity(c *Config, d pki.Directory, address netip.Addr) (*identity, er
 	if err != nil {
 		return nil, err
 	}
-	id := &identity{authority: authority}
-	if id.tokens, err = d.Key("service-account"); err != nil {
+	front, err := d.Authority("front-proxy-ca")
+	if err != nil {
+		return nil, err
+	}
+	id := &identity{authority: authority, front: front}
+	if id.tokens, err = openSigningKeys(d); err != nil {
 		return nil, err
 	}
 	leaves := []struct {
@@ -54,7 +59,9 @@ func loadIdentity(c *Config, d pki.Directory, address netip.Addr) (*identity, er
 			return nil, err
 		}
 	}
-	return id, nil
+	// For whoever runs an authenticating proxy: the server itself reads it never.
+	_, err = d.Leaf(front, "front-proxy-client", pki.Leaf{CommonName: authn.FrontProxy, Client: true})
+	return id, err
 }
 
 // serverLeaf has every name that the API server is called by.

@@ -79,10 +79,6 @@ func newLocalNode(c Config, name string) (localNode, error) {
 	if err != nil {
 		return localNode{}, err
 	}
-	server, err := c.serverForNodes()
-	if err != nil {
-		return localNode{}, err
-	}
 	taken := []string{}
 	if c.Node {
 		taken = append(taken, c.NodeName)
@@ -107,15 +103,20 @@ func newLocalNode(c Config, name string) (localNode, error) {
 		return localNode{}, fmt.Errorf("node %q is there already: choose another name", name)
 	}
 	n := localNode{AgentConfig{
-		Server: server, TokenFile: c.Paths().JoinToken(), NodeName: name, NodeListen: defaultNodeListen, Registries: c.Registries,
+		TokenFile: c.Paths().JoinToken(), NodeName: name, NodeListen: defaultNodeListen, Registries: c.Registries,
 		DataDir: filepath.Join(c.Paths().Nodes(), name), ID: c.id() + "-" + name, Address: address,
 	}, c.lan(), c.Runtime}
 	return n, n.save(c)
 }
 
 // save writes the node's files: those that its agent reads, and those that
-// commands find it by.
+// commands find it by. What the cluster decides is as the cluster has it now.
 func (n *localNode) save(c Config) error {
+	server, err := c.serverForNodes()
+	if err != nil {
+		return err
+	}
+	n.Server, n.Failover, n.Registries = server, c.Failover, c.Registries
 	if err := os.MkdirAll(n.DataDir, 0o711); err != nil {
 		return fmt.Errorf("make the directory of node %s: %w", n.NodeName, err)
 	}
@@ -199,7 +200,7 @@ func (n *localNode) start(c Config) error {
 	if running(n.paths()) {
 		return nil
 	}
-	if err := n.plug(c); err != nil {
+	if err := errors.Join(n.save(c), n.plug(c)); err != nil {
 		return err
 	}
 	return lan.Within(n.pin(), func() error {

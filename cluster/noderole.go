@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
@@ -55,6 +56,7 @@ type NodeConfig struct {
 	DNSStubs    []dns.Stub
 	Runtime     string
 	Registries  string
+	Lease       time.Duration // of a node that fences itself; 0 of others
 }
 
 // nodeConfig is the node of a cluster that runs here as a whole.
@@ -138,7 +140,7 @@ func (n *NodeConfig) agent() node.Config {
 	return node.Config{
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
 		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
-		CgroupRoot: n.group(), ResolvConf: resolvConf,
+		CgroupRoot: n.group(), Lease: n.Lease, ResolvConf: resolvConf,
 	}
 }
 

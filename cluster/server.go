@@ -22,6 +22,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/cluster/controlplane"
+	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
@@ -168,11 +169,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	stopHTTP := s.serveHTTP(token)
 	all := controlplane.Controllers(resource.All(), s.id.authority, s.tokens().SignLegacy, time.Now())
-	initial := controlplane.Initial(all, DNSAddress(s.config.ServiceCIDR))
-	if s.config.Node { // a control plane alone may have nodes of other kinds
-		initial.StorageClasses = []*storagev1.StorageClass{resource.LocalClass()}
-	}
-	if err := s.api.Bootstrap(ctx, initial); err != nil {
+	if err := s.api.Bootstrap(ctx, s.initial(all)); err != nil {
 		return err
 	}
 	if err := s.writeKubeconfig(); err != nil {
@@ -196,6 +193,16 @@ func (s *server) run(ctx context.Context) error {
 	stopHTTP()
 	parts.wg.Wait()
 	return nil
+}
+
+// initial is what the cluster starts with.
+func (s *server) initial(all []controller.Controller) apiserver.Initial {
+	initial := controlplane.Initial(all, DNSAddress(s.config.ServiceCIDR))
+	initial.Trust = apiserver.Trust{Clients: s.id.authority.CertificatePEM(), FrontProxies: s.id.front.CertificatePEM()}
+	if s.config.Node { // a control plane alone may have nodes of other kinds
+		initial.StorageClasses = []*storagev1.StorageClass{resource.LocalClass()}
+	}
+	return initial
 }
 
 // prepareNode starts the container engine while the API server comes up; nil
@@ -223,7 +230,7 @@ func (s *server) apiConfig(e *encryption) apiserver.Config {
 	return apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{s.config.ServiceCIDR}, NodePorts: nodePorts,
 		AdvertiseAddress: s.address, AdvertisePort: s.port(),
-		Beyond: map[string]http.Handler{encryptionPath: e},
+		Beyond: map[string]http.Handler{encryptionPath: e, signingKeysPath: s.id.tokens}, EvictAfter: s.config.evictAfter(),
 	}
 }
 
@@ -231,16 +238,17 @@ func (s *server) apiConfig(e *encryption) apiserver.Config {
 func (s *server) tokens() *authn.ServiceAccountTokens {
 	issuer := "https://kubernetes.default.svc." + s.config.Domain
 	return &authn.ServiceAccountTokens{
-		Issuer: issuer, Audiences: []string{issuer}, Key: s.id.tokens, Algorithm: jose.ES256, Now: time.Now,
+		Issuer: issuer, Audiences: []string{issuer}, Keys: s.id.tokens.keys, Algorithm: jose.ES256, Now: time.Now,
 	}
 }
 
 func (s *server) apiDeps(st store.Store) apiserver.Deps {
-	pool := pki.Pool(s.id.authority)
+	pool, fronts := pki.Pool(s.id.authority), pki.Pool(s.id.front)
 	return apiserver.Deps{
 		Store:         st,
 		Tokens:        s.tokens(),
 		ClientCAs:     func() *x509.CertPool { return pool },
+		FrontCAs:      func() *x509.CertPool { return fronts },
 		NodeTransport: &http.Transport{TLSClientConfig: s.id.clientTLS(s.id.toNodes)},
 		Now:           time.Now,
 		Log:           s.log.With("component", "apiserver"),

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,7 +24,8 @@ type Status struct {
 	Nodes      []NodeStatus `json:"nodes,omitempty"`
 	Pods       int          `json:"pods"`
 	PodsReady  int          `json:"podsReady"`
-	// MemoryBytes is the resident memory of the server and its supervisor;
+	// MemoryBytes is the resident memory of the server, of further nodes' agents on
+	// this machine, and of their supervisors;
 	// containerd and the pods are not counted.
 	MemoryBytes int64 `json:"memoryBytes,omitempty"`
 	Restarts    int   `json:"restarts"`
@@ -31,8 +33,13 @@ type Status struct {
 
 // NodeStatus is one node in a Status.
 type NodeStatus struct {
-	Name  string `json:"name"`
-	Ready bool   `json:"ready"`
+	Name    string `json:"name"`
+	Ready   bool   `json:"ready"`
+	Address string `json:"address,omitempty"`
+	Pods    string `json:"podCIDR,omitempty"`
+	// Machine is "server", "running", "stopped" or "partitioned" for a node on this
+	// machine, or "elsewhere".
+	Machine string `json:"machine"`
 }
 
 // supervisorState is the file that the supervisor writes.
@@ -66,6 +73,10 @@ func ReadStatus(ctx context.Context, config Config) (Status, error) {
 		return s, nil
 	}
 	s.State = "starting"
+	local, err := localNodes(config)
+	if err != nil {
+		return s, err
+	}
 	if state, err := readSupervisorState(paths); err == nil {
 		s.Restarts = state.Restarts
 		s.MemoryBytes = residentMemory(state.PID) + residentMemory(parentOf(state.PID))
@@ -80,10 +91,19 @@ func ReadStatus(ctx context.Context, config Config) (Status, error) {
 		return s, nil //nolint:nilerr // it is starting
 	}
 	s.State, s.Server, s.Kubeconfig = "running", api.server, paths.Kubeconfig()
-	return s, s.readObjects(ctx, api)
+	for _, n := range local {
+		if state, err := readSupervisorState(n.paths()); err == nil {
+			s.MemoryBytes += residentMemory(state.PID) + residentMemory(parentOf(state.PID))
+		}
+	}
+	machines, err := machineOf(config)
+	if err != nil {
+		return s, err
+	}
+	return s, s.readObjects(ctx, api, machines)
 }
 
-func (s *Status) readObjects(ctx context.Context, api *admin) error {
+func (s *Status) readObjects(ctx context.Context, api *admin, machines map[string]string) error {
 	var nodes corev1.NodeList
 	if err := api.get(ctx, "/api/v1/nodes", &nodes); err != nil {
 		return err
@@ -93,7 +113,14 @@ func (s *Status) readObjects(ctx context.Context, api *admin) error {
 		for _, c := range n.Status.Conditions {
 			ready = ready || c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 		}
-		s.Nodes = append(s.Nodes, NodeStatus{Name: n.Name, Ready: ready})
+		address := ""
+		for _, a := range n.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP {
+				address = a.Address
+			}
+		}
+		machine := cmp.Or(machines[n.Name], nodeElsewhere)
+		s.Nodes = append(s.Nodes, NodeStatus{Name: n.Name, Ready: ready, Address: address, Pods: n.Spec.PodCIDR, Machine: machine})
 	}
 	var pods corev1.PodList
 	if err := api.get(ctx, "/api/v1/pods", &pods); err != nil {

@@ -22,8 +22,9 @@ func (z *Zone) searched(q dns.Question) (namespace, base string, ok bool) {
 	if q.Qclass != dns.ClassINET || q.Qtype != dns.TypeA && q.Qtype != dns.TypeAAAA {
 		return "", "", false
 	}
-	rest, ok := strings.CutSuffix(strings.ToLower(q.Name), ".svc."+z.domain)
-	if !ok {
+	lower := strings.ToLower(q.Name)
+	rest, ok := strings.CutSuffix(lower, ".svc."+z.domain)
+	if !ok || len(lower) != len(q.Name) { // not UTF-8, and so not from a packet
 		return "", "", false
 	}
 	i := strings.LastIndexByte(rest, '.')

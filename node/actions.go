@@ -29,6 +29,8 @@ type job struct {
 	attempt int    // of the newest sandbox
 	sandbox string // of the container that the action is about
 	target  string
+	// running are the containers that run, for SetResources.
+	running []Container
 }
 
 // outcome is how a job ended and what it saw.
@@ -43,8 +45,8 @@ type outcome struct {
 // launch begins an action.
 func (a *Agent) launch(r *record, action Action) {
 	j := &job{
-		agent: a, action: action, pod: r.pod, view: a.client.Cache().View(), status: *r.state.Status.DeepCopy(),
-		facts: Facts{Pod: r.pod, PodIPs: a.podIPs(r), HostIPs: a.config.Addresses, Allocatable: a.node.Status.Allocatable},
+		agent: a, action: action, pod: r.granted, view: a.client.Cache().View(), status: *r.state.Status.DeepCopy(),
+		facts: Facts{Pod: r.granted, PodIPs: a.podIPs(r), HostIPs: a.config.Addresses, Allocatable: a.node.Status.Allocatable},
 	}
 	if len(r.seen.Sandboxes) > 0 {
 		j.attempt = int(r.seen.Sandboxes[0].Attempt)
@@ -52,8 +54,15 @@ func (a *Agent) launch(r *record, action Action) {
 	if c := r.seen.container(action.ID); c != nil {
 		j.sandbox = c.Sandbox
 	}
-	if action.Do == StartContainer {
+	switch action.Do {
+	case StartContainer:
 		j.target = a.debugTarget(r, action.Container)
+	case SetResources:
+		for i := range r.seen.Containers {
+			if c := r.seen.Containers[i]; c.State == Running {
+				j.running = append(j.running, c)
+			}
+		}
 	}
 	a.work.Go(func() {
 		began := time.Now()
@@ -122,6 +131,8 @@ func (j *job) do(ctx context.Context) outcome {
 		return j.startContainer(ctx)
 	case StopContainer:
 		return j.stopContainer(ctx)
+	case SetResources:
+		return j.setResources(ctx)
 	case StopSandbox:
 		if err := a.runtime.StopSandbox(ctx, id); err != nil {
 			return failed("KillPodSandboxError", err)
@@ -178,7 +189,11 @@ func (j *job) createSandbox(ctx context.Context) outcome {
 	if err := cgroup.Make(config.Linux.CgroupParent, config.Linux.Resources); err != nil {
 		a.log.Debug("the pod's control group has no limits of its own", "pod", view.KeyOf(j.pod), "err", err)
 	}
-	id, err := a.runtime.RunSandbox(ctx, config, "")
+	id, handler := "", ""
+	handler, err := clusterView{j.view}.handler(j.pod)
+	if err == nil {
+		id, err = a.runtime.RunSandbox(ctx, config, handler)
+	}
 	if err != nil {
 		message := fmt.Sprintf("Failed to create sandbox for pod %q: %s", formatPod(j.pod), cri.Message(err))
 		j.tell(true, "", "FailedCreatePodSandBox", "Failed to create pod sandbox: "+err.Error())

@@ -145,9 +145,6 @@ func Supported(pod *corev1.Pod) error {
 	if u := pod.Spec.HostUsers; u != nil && !*u {
 		return errors.New("spec.hostUsers: false is not supported by this node: leave it out")
 	}
-	if c := pod.Spec.RuntimeClassName; c != nil && *c != "" {
-		return fmt.Errorf("spec.runtimeClassName: %q is not supported by this node: leave it out", *c)
-	}
 	if len(pod.Spec.ResourceClaims) > 0 {
 		return errors.New("spec.resourceClaims: dynamic resources are not supported by this node: leave them out")
 	}

@@ -52,10 +52,12 @@ type Agent struct {
 	node   *corev1.Node
 	local  localVolumes
 	ctx    context.Context
+	// renewed is when the lease was last renewed, if the node fences itself.
+	renewed time.Time
 }
 
 // New returns an agent. The client's cache must hold Pods, Nodes, ConfigMaps,
-// Secrets, Services, ClusterTrustBundles, PodCertificateRequests and
+// Secrets, Services, ClusterTrustBundles, PodCertificateRequests, RuntimeClasses and
 // PersistentVolumes. Claims it asks for where the cache does not hold them.
 func New(config Config, deps Deps) (*Agent, error) {
 	if err := config.Validate(); err != nil {
@@ -117,6 +119,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	a.node = a.describe()
+	a.firstRenewal(ctx)
 	a.take(found, time.Now())
 	reader, err := a.begin()
 	if err != nil {
@@ -125,6 +128,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer reader.Close()
 	a.work.Go(func() { a.probes.Run(ctx) })
 	a.work.Go(func() { a.register(ctx) })
+	if a.config.Lease > 0 {
+		a.work.Go(func() { a.keepLease(ctx) })
+	}
 	a.work.Go(func() { a.listen(ctx) })
 	return a.loop(ctx, reader)
 }

@@ -59,6 +59,9 @@ func (c *chaos) anyPod() *corev1.Pod {
 	for i := range 1 + c.rnd.IntN(3) {
 		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: fmt.Sprint("main", i), Image: "a"})
 	}
+	if c.rnd.IntN(2) == 0 {
+		pod.Spec.Containers[0].ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: corev1.ResourceCPU, RestartPolicy: corev1.RestartContainer}}
+	}
 	if c.rnd.IntN(4) == 0 {
 		pod.Spec.ActiveDeadlineSeconds = p(int64(100))
 	}
@@ -115,6 +118,11 @@ func (c *chaos) anything() {
 	case n < 82:
 		c.pod = c.pod.DeepCopy()
 		c.pod.Spec.Containers[0].Image += "'"
+	case n < 84:
+		c.full = []string{"", "no room"}[c.rnd.IntN(2)]
+		c.pod = c.pod.DeepCopy()
+		c.pod.Generation++
+		c.resize(&c.pod.Spec.Containers[0], []string{fmt.Sprintf("cpu=%dm", 10+c.rnd.IntN(20))})
 	default:
 		c.now = c.now.Add(time.Duration(c.rnd.IntN(20_000)) * time.Millisecond)
 	}
@@ -181,7 +189,8 @@ func (c *chaos) running() []*Container {
 // step decides, and checks each action that is begun.
 func (c *chaos) step() {
 	var d Decision
-	c.state, d = Step(Input{Pod: c.pod, Gone: c.gone, Seen: &c.seen, HostIPs: []string{"192.0.2.1"}, Now: c.now}, c.state)
+	c.state, d = Step(Input{Pod: c.pod, Gone: c.gone, Seen: &c.seen, HostIPs: []string{"192.0.2.1"}, Fits: c.fits, Now: c.now}, c.state)
+	c.granted = d.Pod
 	for _, a := range d.Actions {
 		if _, twice := c.busy[a.Key()]; twice {
 			c.t.Fatalf("%s is begun while it is under way", a)

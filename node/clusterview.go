@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -31,6 +32,20 @@ func (c clusterView) Secret(namespace, name string) (*corev1.Secret, bool) {
 // Services implements Cluster.
 func (c clusterView) Services(namespace string) []*corev1.Service {
 	return slices.Collect(view.List(c.v, resource.Services, namespace))
+}
+
+// handler returns what of the runtime runs a pod: that of its RuntimeClass, or ""
+// for the usual one (KEP-585). Errors are upstream's words.
+func (c clusterView) handler(pod *corev1.Pod) (string, error) {
+	name := pod.Spec.RuntimeClassName
+	if name == nil || *name == "" {
+		return "", nil
+	}
+	class, ok := view.Get(c.v, resource.RuntimeClasses, "", *name)
+	if !ok {
+		return "", fmt.Errorf("failed to get sandbox runtime: failed to get RuntimeClass %s: runtimeclass.node.k8s.io %q not found", *name, *name)
+	}
+	return class.Handler, nil
 }
 
 // TrustBundles returns the bundle of a name, or where that is "" all of a signer.

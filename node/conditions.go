@@ -12,7 +12,8 @@ import (
 // owned are the conditions that the node agent writes; others are left alone.
 func owned(t corev1.PodConditionType) bool {
 	switch t {
-	case corev1.PodScheduled, corev1.PodReady, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReadyToStartContainers:
+	case corev1.PodScheduled, corev1.PodReady, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReadyToStartContainers,
+		corev1.PodResizePending, corev1.PodResizeInProgress:
 		return true
 	}
 	return false
@@ -29,11 +30,13 @@ func (s *stepper) conditions(st *corev1.PodStatus) []corev1.PodCondition {
 	}
 	containers := s.containersReady(st)
 	now := metav1.Time{Time: s.Now.Truncate(timeUnit)}
-	for _, c := range []corev1.PodCondition{
+	for _, c := range append(s.resizeConditions(),
 		s.readyToStart(), s.initializedCondition(st), s.ready(out, containers), containers,
-		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
-	} {
-		c.ObservedGeneration = s.Pod.Generation
+		corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
+	) {
+		if c.ObservedGeneration == 0 {
+			c.ObservedGeneration = s.Pod.Generation
+		}
 		c.LastTransitionTime = now
 		i := slices.IndexFunc(s.state.Status.Conditions, func(o corev1.PodCondition) bool { return o.Type == c.Type })
 		if i >= 0 {

@@ -43,6 +43,11 @@ type Config struct {
 	CgroupRoot     string
 	SystemdCgroups bool
 
+	// Lease is how long the node may be silent before it counts as lost; 40 s, as
+	// upstream, if 0. With a lease of its own the node stops pods that others may
+	// run by then; see fence.go.
+	Lease time.Duration
+
 	// ImagesHigh is how full the disk is, in percent, when images that no pod uses
 	// are removed; 85 if 0 (upstream's imageGCHighThresholdPercent).
 	ImagesHigh int
@@ -112,6 +117,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxPods < 0 {
 		errs = append(errs, fmt.Errorf("MaxPods: %d is below 0; give the most pods the node may have", c.MaxPods))
+	}
+	if c.Lease != 0 && c.Lease < time.Second {
+		errs = append(errs, fmt.Errorf("Lease: %s is too short to be renewed in time; give a second or more", c.Lease))
 	}
 	if c.ImagesHigh < 0 || c.ImagesHigh > 100 {
 		errs = append(errs, fmt.Errorf("ImagesHigh: %d is no percentage; give one from 1 to 100", c.ImagesHigh))

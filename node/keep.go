@@ -58,7 +58,7 @@ func (s *stepper) keep(sandbox *Sandbox, c *corev1.Container) bool {
 		// Its start never came: the agent was restarted between the two calls.
 		s.do(Action{Do: RemoveContainer, Container: c.Name, ID: seen.ID})
 		return false
-	case restarts(s.Pod, c, seen.ExitCode):
+	case s.restarts(c, seen):
 		if !s.holdOff(c, seen) {
 			s.start(sandbox, c)
 		}
@@ -89,14 +89,32 @@ func (s *stepper) check(c *corev1.Container, seen *Container) {
 		}
 		s.stop(seen, grace, grace, fmt.Sprintf("%s %s failed %s probe%s", kind, c.Name, probed.Failed, suffix))
 	case seen.Hash != "" && seen.Hash != ContainerHash(c):
-		s.stop(seen, s.podGrace(), s.podGrace(), fmt.Sprintf("Container %s definition changed, will be restarted", c.Name))
+		s.renew(seen, fmt.Sprintf("Container %s definition changed, will be restarted", c.Name))
+	case s.restartsToResize(c, seen):
+		s.renew(seen, fmt.Sprintf("Container %s resize requires restart", c.Name))
 	}
+}
+
+// renew ends a run for another one to begin.
+func (s *stepper) renew(seen *Container, why string) {
+	memory := s.state.Containers[seen.Name]
+	memory.Renewed = seen.ID
+	s.state.Containers[seen.Name] = memory
+	s.stop(seen, s.podGrace(), s.podGrace(), why)
+}
+
+// restarts reports whether a container whose run has ended is to be started again.
+func (s *stepper) restarts(c *corev1.Container, seen *Container) bool {
+	return s.state.Containers[c.Name].Renewed == seen.ID || restarts(s.Pod, c, seen.ExitCode)
 }
 
 // start begins a container once all it needs is there. It reports whether the
 // next container need not wait for it.
 func (s *stepper) start(sandbox *Sandbox, c *corev1.Container) bool {
 	memory := s.state.Containers[c.Name]
+	if s.resizing() {
+		return false
+	}
 	if !s.retry(&memory.Trouble) {
 		return true // a failure of one container does not hold up the others
 	}
@@ -124,6 +142,9 @@ func (s *stepper) holdOff(c *corev1.Container, seen *Container) bool {
 	memory := s.state.Containers[c.Name]
 	if s.starting(c) {
 		return true
+	}
+	if memory.Renewed == seen.ID {
+		return false
 	}
 	until := memory.Backoff.Until(seen.Stopped)
 	if s.Now.Before(until) {

@@ -84,6 +84,7 @@ func (a *Agent) describe() *corev1.Node {
 		}
 	}
 	node.Status.NodeInfo = a.systemInfo()
+	node.Status.RuntimeHandlers = a.handlers()
 	yes := true
 	node.Status.Features = &corev1.NodeFeatures{SupplementalGroupsPolicy: &yes}
 	return node

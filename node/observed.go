@@ -52,6 +52,8 @@ type Container struct {
 	LogPath                   string
 	User                      *corev1.LinuxContainerUser
 	StopSignal                string
+	Limits                    *Limits // nil where the runtime does not say
+	MemoryRequest             int64   // bytes that it was created with
 	// TerminationFile is the host path of the termination message, or "".
 	TerminationFile string
 	// FallbackToLogs is the termination message policy.
@@ -95,6 +97,12 @@ func ContainerOf(sandbox string, c *runtimeapi.ContainerStatus) Container {
 	}
 	if n, err := strconv.Atoi(c.Annotations[restartCountAnnotation]); err == nil {
 		out.Attempt = n
+	}
+	if n, err := strconv.ParseInt(c.Annotations[memoryAnnotation], 10, 64); err == nil {
+		out.MemoryRequest = n
+	}
+	if l := c.Resources.GetLinux(); l != nil {
+		out.Limits = &Limits{CPUShares: l.CpuShares, CPUQuota: max(l.CpuQuota, 0), Memory: max(l.MemoryLimitInBytes, 0)}
 	}
 	if name := c.Labels[containerNameLabel]; name != "" {
 		out.Name = name
@@ -159,6 +167,9 @@ func (o *Observed) MergeContainer(c Container) {
 		old := &o.Containers[i]
 		if old.ID != c.ID {
 			continue
+		}
+		if c.Limits == nil {
+			c.Limits = old.Limits // an event may not tell of them
 		}
 		if c.State > old.State || c.State == old.State && old.Message == "" {
 			*old = c

@@ -75,7 +75,7 @@ func (s *stepper) countInits(st *corev1.PodStatus) counts {
 			if !begun {
 				n.pending++
 			}
-		case last.ExitCode != 0 && !restarts(s.Pod, c, last.ExitCode):
+		case last.ExitCode != 0 && !s.again(c, last):
 			n.failed++
 		case last.ExitCode != 0 && !s.down():
 			n.pending++
@@ -100,12 +100,18 @@ func (s *stepper) countMains(st *corev1.PodStatus) counts {
 			if last.ExitCode == 0 {
 				n.succeeded++
 			}
-			if !restarts(s.Pod, c, last.ExitCode) {
+			if !s.again(c, last) {
 				n.final++
 			}
 		}
 	}
 	return n
+}
+
+// again reports whether a container that ended so is to be started again.
+func (s *stepper) again(c *corev1.Container, end *corev1.ContainerStateTerminated) bool {
+	id := s.state.Containers[c.Name].Renewed
+	return id != "" && end.ContainerID == containerIDPrefix+id || restarts(s.Pod, c, end.ExitCode)
 }
 
 // lastEnd returns how a container that does not run ended last, or nil.

@@ -17,7 +17,14 @@ type Input struct {
 	Seen *Observed
 	// HostIPs are the node's addresses, the primary first.
 	HostIPs []string
-	Now     time.Time
+	// Fits says why the node has no room for the pod as it now is, or nil. It is
+	// asked when a pod that was let in wants other resources.
+	Fits func() *Refusal
+	Now  time.Time
+	// Renewed is when the node's lease was renewed the last time, and Lease for how
+	// long; zero where the node does not fence itself.
+	Renewed time.Time
+	Lease   time.Duration
 }
 
 // State is what the agent remembers of a pod beside what it sees. The zero State
@@ -30,6 +37,9 @@ type State struct {
 	// taking the pod down.
 	Volumes, Sandbox, Stopping Trouble
 	Mounted                    bool
+	// Allocation is what of its resources the pod was granted.
+	Allocation Allocation
+	Resize     Resize
 	// Cleaned is set when volumes and control groups have been removed.
 	Cleaned    bool
 	Containers map[string]ContainerMemory
@@ -56,6 +66,9 @@ type ContainerMemory struct {
 	Backoff Backoff // of restarts
 	// Trouble is why it has not been started.
 	Trouble Trouble
+	// Renewed is the run that was told to end so that another begins, whatever the
+	// pod's policy: its definition has changed.
+	Renewed string
 	// HoldUntil ends the present wait of a crash loop; it stays until the
 	// container is started, and is zero where there was no wait.
 	HoldUntil time.Time
@@ -87,6 +100,9 @@ const (
 	StartContainer  ActionKind = "start-container"
 	StopContainer   ActionKind = "stop-container"
 	RemoveContainer ActionKind = "remove-container"
+	// SetResources sets the resources of the pod's control group and of what runs
+	// in it.
+	SetResources ActionKind = "set-resources"
 	// Clean removes volumes and control groups.
 	Clean ActionKind = "clean"
 	// Delete tells the API that the pod is gone from the node.
@@ -145,6 +161,10 @@ func (a Action) String() string {
 type Decision struct {
 	Actions []Action
 	Status  corev1.PodStatus
+	// Pod is the pod with the resources that it was granted.
+	Pod *corev1.Pod
+	// Resized is set when these have just changed.
+	Resized bool
 	// Events are told to the user.
 	Events []Event
 	// Wake asks for another step at this time; zero is only when something

@@ -24,6 +24,7 @@ import (
 type record struct {
 	uid      types.UID
 	pod      *corev1.Pod // shared with the view: not to be changed
+	granted  *corev1.Pod // pod with the resources that it was granted; no more to be changed
 	gone     bool
 	admitted bool
 	seen     Observed
@@ -43,7 +44,7 @@ type record struct {
 func (a *Agent) record(uid types.UID, pod *corev1.Pod) *record {
 	r := a.pods[uid]
 	if r == nil {
-		r = &record{uid: uid, index: -1, pod: pod}
+		r = &record{uid: uid, index: -1, pod: pod, granted: pod}
 		r.seen.Probes = map[string]Probed{}
 		a.pods[uid] = r
 	}
@@ -137,7 +138,7 @@ func (a *Agent) put(pod *corev1.Pod) *record {
 	r := a.record(pod.UID, pod)
 	first := r.pod != pod && r.gone && len(r.state.Containers) == 0 || r.writer.base == nil
 	told := r.pod
-	r.pod, r.gone = pod, false
+	r.pod, r.granted, r.gone = pod, r.state.Allocation.of(pod), false
 	a.byName[view.KeyOf(pod)] = pod.UID
 	if first {
 		a.recall(r)
@@ -224,12 +225,22 @@ func (a *Agent) step(r *record, now time.Time) {
 	if !r.refresh.IsZero() && !now.Before(r.refresh) {
 		a.refresh(r)
 	}
-	in := Input{Pod: r.pod, Gone: r.gone, Seen: &r.seen, HostIPs: a.config.Addresses, Now: now}
+	in := Input{
+		Pod: r.pod, Gone: r.gone, Seen: &r.seen, HostIPs: a.config.Addresses, Fits: func() *Refusal { return a.fits(r) },
+		Now: now, Renewed: a.renewed, Lease: a.config.Lease,
+	}
 	var d Decision
 	before := r.state.Status.Phase
 	r.state, d = Step(in, r.state)
 	if before == corev1.PodPending && d.Status.Phase == corev1.PodRunning {
 		a.metrics.PodRuns(now.Sub(r.state.Started))
+	}
+	r.granted = d.Pod
+	if d.Resized {
+		a.refresh(r) // the downward API tells of resources
+	}
+	if d.Resized || d.Forget || ended(d.Status.Phase) && !ended(before) {
+		a.reconsider(now)
 	}
 	for _, e := range d.Events {
 		a.tell(r.pod, e)
@@ -260,10 +271,18 @@ func (a *Agent) admit(r *record) {
 	if r.gone || ended(r.pod.Status.Phase) || r.pod.DeletionTimestamp != nil {
 		return
 	}
+	r.state.Refused = a.fits(r)
+	if no := r.state.Refused; no != nil {
+		a.tell(r.pod, Event{Warning: true, Reason: no.Reason, Message: no.Message})
+	}
+}
+
+// fits says why the node has no room for a pod as it now is, or nil.
+func (a *Agent) fits(r *record) *Refusal {
 	var others []*corev1.Pod
 	for _, o := range a.pods {
 		if o != r && o.admitted && o.state.Refused == nil && !ended(o.state.Status.Phase) && !ended(o.pod.Status.Phase) {
-			others = append(others, o.pod)
+			others = append(others, o.granted)
 		}
 	}
 	node := a.node
@@ -274,9 +293,20 @@ func (a *Agent) admit(r *record) {
 			node.Status = a.node.Status
 		}
 	}
-	r.state.Refused = Admit(r.pod, others, node)
-	if no := r.state.Refused; no != nil {
-		a.tell(r.pod, Event{Warning: true, Reason: no.Reason, Message: no.Message})
+	return Admit(r.pod, others, node)
+}
+
+// reconsider has the pods whose resizes wait for room look again.
+func (a *Agent) reconsider(now time.Time) {
+	var waiting []*record
+	for _, r := range a.pods {
+		if r.state.Resize.Pending != nil {
+			waiting = append(waiting, r)
+		}
+	}
+	slices.SortFunc(waiting, func(x, y *record) int { return resizeOrder(x.pod, y.pod, x.granted, y.granted) })
+	for i, r := range waiting {
+		a.timers.set(r, now.Add(time.Duration(i))) // the loop takes them in this order
 	}
 }
 

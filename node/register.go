@@ -40,7 +40,7 @@ func (a *Agent) register(ctx context.Context) {
 			if due {
 				written = now
 			}
-			err = a.renew(ctx, now)
+			err = a.heartbeat(ctx, now)
 		}
 		if ctx.Err() != nil {
 			return
@@ -72,6 +72,7 @@ func (a *Agent) report(ctx context.Context, now time.Time, due bool) (ready bool
 	}
 	ready = len(unmet) == 0
 	want := a.node.DeepCopy()
+	want.Status.Images = a.imageNames(ctx)
 	if err := a.ask(ctx, func() { want.Annotations = a.localAnnotations() }); err != nil {
 		return ready, err
 	}
@@ -102,7 +103,7 @@ func (a *Agent) writeNodeStatus(ctx context.Context, old, want *corev1.Node) err
 		"status": map[string]any{
 			"capacity": st.Capacity, "allocatable": st.Allocatable, "conditions": st.Conditions,
 			"addresses": st.Addresses, "daemonEndpoints": st.DaemonEndpoints, "nodeInfo": st.NodeInfo,
-			"features": st.Features, "runtimeHandlers": st.RuntimeHandlers,
+			"features": st.Features, "runtimeHandlers": st.RuntimeHandlers, "images": st.Images,
 		},
 	}))
 	if err != nil {
@@ -191,7 +192,7 @@ func keepTransitions(conditions, old []corev1.NodeCondition) {
 // sameNodeStatus compares what matters beside heartbeats.
 func sameNodeStatus(a, b *corev1.NodeStatus) bool {
 	strip := func(s *corev1.NodeStatus) corev1.NodeStatus {
-		out := corev1.NodeStatus{Capacity: s.Capacity, Allocatable: s.Allocatable, Addresses: s.Addresses, NodeInfo: s.NodeInfo, DaemonEndpoints: s.DaemonEndpoints}
+		out := corev1.NodeStatus{Capacity: s.Capacity, Allocatable: s.Allocatable, Addresses: s.Addresses, NodeInfo: s.NodeInfo, DaemonEndpoints: s.DaemonEndpoints, Images: s.Images, RuntimeHandlers: s.RuntimeHandlers}
 		for _, c := range s.Conditions {
 			switch c.Type {
 			case corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure, corev1.NodeReady:
@@ -206,8 +207,16 @@ func sameNodeStatus(a, b *corev1.NodeStatus) bool {
 // leaseNamespace holds the nodes' Leases (KEP-589).
 const leaseNamespace = "kube-node-lease"
 
-// renew shows that the node lives.
-func (a *Agent) renew(ctx context.Context, now time.Time) error {
+// heartbeat renews the lease, unless that is done more often elsewhere.
+func (a *Agent) heartbeat(ctx context.Context, now time.Time) error {
+	if a.config.Lease > 0 {
+		return nil
+	}
+	return a.renew(ctx, now, 4*heartbeat)
+}
+
+// renew shows that the node lives, and will be heard of again within a time.
+func (a *Agent) renew(ctx context.Context, now time.Time, within time.Duration) error {
 	name := a.config.Name
 	v := a.client.Cache().View()
 	var owner []metav1.OwnerReference
@@ -216,7 +225,8 @@ func (a *Agent) renew(ctx context.Context, now time.Time) error {
 	}
 	// A node elsewhere may not watch leases, so whether there is one shows when it
 	// is written.
-	patch := map[string]any{"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name}}
+	seconds := int32(within / time.Second)
+	patch := map[string]any{"spec": map[string]any{"renewTime": metav1.MicroTime{Time: now}, "holderIdentity": name, "leaseDurationSeconds": seconds}}
 	if owner != nil {
 		patch["metadata"] = map[string]any{"ownerReferences": owner}
 	}
@@ -224,7 +234,6 @@ func (a *Agent) renew(ctx context.Context, now time.Time) error {
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
-	seconds := int32(4 * heartbeat / time.Second)
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: leaseNamespace, Name: name, OwnerReferences: owner},
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: &seconds, RenewTime: &metav1.MicroTime{Time: now}},

@@ -31,8 +31,15 @@ func CgroupParent(pod *corev1.Pod, h Host) string {
 	return path.Join("/", root+".slice", root+"-"+class+".slice", root+"-"+class+"-pod"+uid+".slice")
 }
 
-// containerResources returns a container's shares, quota and limits.
-func containerResources(pod *corev1.Pod, c *corev1.Container, h Host) *runtimeapi.LinuxContainerResources {
+// Limits are a container's resources as the kernel holds them.
+type Limits struct {
+	CPUShares int64
+	CPUQuota  int64 // microseconds per quotaPeriod; 0: no limit
+	Memory    int64 // bytes; 0: no limit
+}
+
+// limitsOf returns what a container's resources come to.
+func limitsOf(pod *corev1.Pod, c *corev1.Container) Limits {
 	limitCPU, limitMemory := c.Resources.Limits.Cpu(), c.Resources.Limits.Memory()
 	if own := pod.Spec.Resources; own != nil {
 		if limitCPU.IsZero() {
@@ -46,12 +53,15 @@ func containerResources(pod *corev1.Pod, c *corev1.Container, h Host) *runtimeap
 	if _, set := c.Resources.Requests[corev1.ResourceCPU]; !set {
 		request = limitCPU.MilliValue()
 	}
+	return Limits{CPUShares: cpuShares(request), CPUQuota: cpuQuota(limitCPU.MilliValue()), Memory: limitMemory.Value()}
+}
+
+// containerResources returns a container's shares, quota and limits.
+func containerResources(pod *corev1.Pod, c *corev1.Container, h Host) *runtimeapi.LinuxContainerResources {
+	l := limitsOf(pod, c)
 	r := &runtimeapi.LinuxContainerResources{
-		CpuShares:          cpuShares(request),
-		CpuQuota:           cpuQuota(limitCPU.MilliValue()),
-		CpuPeriod:          quotaPeriod,
-		MemoryLimitInBytes: limitMemory.Value(),
-		OomScoreAdj:        oomScore(pod, c, h.Memory),
+		CpuShares: l.CPUShares, CpuQuota: l.CPUQuota, CpuPeriod: quotaPeriod, MemoryLimitInBytes: l.Memory,
+		OomScoreAdj: oomScore(pod, c, h.Memory),
 	}
 	if !h.MayLowerOOM {
 		r.OomScoreAdj = max(r.OomScoreAdj, 0)

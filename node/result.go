@@ -43,6 +43,9 @@ func Finish(s State, r Result, now time.Time) State {
 		if r.Reason != "CreateContainerConfigError" {
 			memory.Image, memory.HoldUntil = Image{}, time.Time{}
 		}
+	case SetResources:
+		s.Resize.Outdated = s.Resize.Outdated && !ok
+		s.Resize.Trouble = s.Resize.Trouble.after(r, now)
 	case StopContainer:
 		if !ok {
 			delete(s.Killed, r.Action.ID)

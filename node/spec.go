@@ -24,6 +24,7 @@ const (
 	messagePathAnnotation   = "io.kubernetes.container.terminationMessagePath"
 	messagePolicyAnnotation = "io.kubernetes.container.terminationMessagePolicy"
 	preStopAnnotation       = "io.kubernetes.container.preStopHandler"
+	memoryAnnotation        = "io.kubernetes.container.memoryRequest" // ours: bytes
 	portsAnnotation         = "io.kubernetes.container.ports"
 	podGraceAnnotation      = "io.kubernetes.pod.terminationGracePeriod"
 	deletionGraceAnnotation = "io.kubernetes.pod.deletionGracePeriod"
@@ -185,6 +186,9 @@ func containerAnnotations(pod *corev1.Pod, c *corev1.Container, run Run) map[str
 		restartCountAnnotation:  strconv.Itoa(run.Attempt),
 		messagePathAnnotation:   c.TerminationMessagePath,
 		messagePolicyAnnotation: string(c.TerminationMessagePolicy),
+	}
+	if m := c.Resources.Requests.Memory().Value(); m > 0 {
+		a[memoryAnnotation] = strconv.FormatInt(m, 10)
 	}
 	if g := pod.Spec.TerminationGracePeriodSeconds; g != nil {
 		a[podGraceAnnotation] = strconv.FormatInt(*g, 10)

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/resource"
 )
 
 // containerIDPrefix stands before the runtime's IDs in statuses.
@@ -41,6 +42,8 @@ func (s *stepper) status() corev1.PodStatus {
 	slices.SortFunc(st.ContainerStatuses, func(a, b corev1.ContainerStatus) int { return strings.Compare(a.Name, b.Name) })
 	s.finalPhase(&st, old)
 	st.Conditions = s.conditions(&st)
+	st.AllocatedResources = resource.PodRequests(s.Pod, resource.PodResourcesOptions{})
+	st.Resources = &corev1.ResourceRequirements{Requests: st.AllocatedResources, Limits: resource.PodLimits(s.Pod, resource.PodResourcesOptions{})}
 	return st
 }
 
@@ -161,13 +164,15 @@ func (s *stepper) container(c *corev1.Container) corev1.ContainerStatus {
 
 // seen fills a status in from the container's runs.
 func (s *stepper) seen(st *corev1.ContainerStatus, c *corev1.Container, latest *Container, old *corev1.ContainerStatus) {
-	st.State = stateStatus(latest)
+	if latest.State != Created {
+		st.State = stateStatus(latest)
+	}
 	st.RestartCount = int32(latest.Attempt)
 	st.ImageID, st.ContainerID = latest.ImageRef, containerIDPrefix+latest.ID
 	if latest.Image != "" {
 		st.Image = latest.Image
 	}
-	st.Resources = c.Resources.DeepCopy()
+	st.Resources = s.actual(c, latest, old)
 	if len(c.Resources.Requests) > 0 {
 		st.AllocatedResources = c.Resources.Requests.DeepCopy()
 	}
@@ -214,8 +219,6 @@ func (s *stepper) unseen(st *corev1.ContainerStatus, old *corev1.ContainerStatus
 
 func stateStatus(c *Container) corev1.ContainerState {
 	switch c.State {
-	case Created:
-		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}
 	case Running:
 		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Time{Time: c.Started.Truncate(timeUnit)}}}
 	}
@@ -238,7 +241,7 @@ func (s *stepper) waiting(st *corev1.ContainerStatus, c *corev1.Container, lates
 	if st.State.Running != nil || s.ending {
 		return
 	}
-	if latest != nil && latest.State >= Exited && !restarts(s.Pod, c, latest.ExitCode) {
+	if latest != nil && latest.State >= Exited && !s.restarts(c, latest) {
 		return
 	}
 	memory := s.state.Containers[c.Name]

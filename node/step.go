@@ -11,6 +11,7 @@ import (
 func Step(in Input, state State) (State, Decision) {
 	s := &stepper{Input: in, state: &state}
 	s.begin()
+	s.allocate()
 	s.decide()
 	s.out.Status = s.status()
 	state.Status = s.out.Status
@@ -49,6 +50,9 @@ func (s *stepper) begin() {
 func (s *stepper) decide() {
 	terminal := ended(s.Pod.Status.Phase) || s.state.Ended
 	s.deadline()
+	if s.fence() && !s.Gone && s.Pod.DeletionTimestamp == nil {
+		return
+	}
 	if s.Gone || s.Pod.DeletionTimestamp != nil || terminal || s.state.Refused != nil {
 		s.ending = true
 		s.end(s.grace())
@@ -98,6 +102,7 @@ func (s *stepper) run() {
 		}
 	}
 	s.debug(sandbox)
+	s.resize(sandbox)
 }
 
 // sandbox returns the sandbox to start containers in, or nil while there is none.
@@ -137,7 +142,7 @@ func (s *stepper) endedWithSandbox() bool {
 	for i := range s.Pod.Spec.Containers {
 		c := &s.Pod.Spec.Containers[i]
 		last := s.Seen.Latest(c.Name)
-		if last == nil || last.State != Exited || restarts(s.Pod, c, last.ExitCode) {
+		if last == nil || last.State != Exited || s.restarts(c, last) {
 			return false
 		}
 	}
@@ -149,7 +154,7 @@ func (s *stepper) finished(sandbox *Sandbox) bool {
 	for i := range s.Pod.Spec.Containers {
 		c := &s.Pod.Spec.Containers[i]
 		seen := s.Seen.active(sandbox.ID, c.Name)
-		if seen == nil || seen.State < Exited || s.starting(c) || restarts(s.Pod, c, seen.ExitCode) {
+		if seen == nil || seen.State < Exited || s.starting(c) || s.restarts(c, seen) {
 			return false
 		}
 	}

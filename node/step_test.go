@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiresource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -55,17 +56,20 @@ func difference(want, got string) string {
 
 // stage is a pod on a runtime that does what it is told.
 type stage struct {
-	t      *testing.T
-	pod    *corev1.Pod
-	gone   bool
-	seen   Observed
-	state  State
-	now    time.Time
-	busy   map[string]Action
-	shown  string
-	out    strings.Builder
-	boxes  int
-	starts map[string]int
+	t       *testing.T
+	pod     *corev1.Pod
+	granted *corev1.Pod
+	gone    bool
+	seen    Observed
+	state   State
+	now     time.Time
+	renewed time.Time
+	busy    map[string]Action
+	shown   string
+	out     strings.Builder
+	boxes   int
+	starts  map[string]int
+	full    string // why the node has no room, or ""
 }
 
 func play(t *testing.T, script string) string {
@@ -125,6 +129,8 @@ func (s *stage) happen(words []string) {
 			s.exit(&s.seen.Containers[i], 137)
 		}
 		s.seen.Sandboxes[0].Ready = false
+	case "renewed": // the node's lease, of two seconds
+		s.renewed = s.now
 	case "probe":
 		s.probe(s.seen.Latest(words[1]), words[2])
 	case "tick":
@@ -146,6 +152,12 @@ func (s *stage) happen(words []string) {
 	case "image":
 		s.pod = s.pod.DeepCopy()
 		containerNamed(s.pod, words[1]).Image = words[2]
+	case "resize": // container, then requests and limits as resource=quantity
+		s.pod = s.pod.DeepCopy()
+		s.pod.Generation++
+		s.resize(containerNamed(s.pod, words[1]), words[2:])
+	case "full":
+		s.full = strings.Join(words[1:], " ")
 	case "refuse":
 		s.state.Refused = &Refusal{words[1], strings.Join(words[2:], " ")}
 	case "agent-restarts":
@@ -160,6 +172,30 @@ func (s *stage) happen(words []string) {
 		s.t.Fatalf("no such line: %s", words)
 	}
 	s.step()
+}
+
+func (s *stage) resize(c *corev1.Container, words []string) {
+	c.Resources = corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		to := c.Resources.Requests
+		if limit, ok := strings.CutPrefix(name, "limit-"); ok {
+			name, to = limit, c.Resources.Limits
+		}
+		to[corev1.ResourceName(name)] = apiresource.MustParse(value)
+	}
+}
+
+func (s *stage) limits(container string) *Limits {
+	l := limitsOf(s.granted, containerNamed(s.granted, container))
+	return &l
+}
+
+func (s *stage) fits() *Refusal {
+	if s.full == "" {
+		return nil
+	}
+	return &Refusal{"OutOfcpu", s.full}
 }
 
 func keys(m map[string]Action) func(func(string) bool) {
@@ -222,8 +258,15 @@ func (s *stage) done(a Action) {
 		s.seen.MergeContainer(Container{
 			ID: fmt.Sprintf("%s-%d", a.Container, s.starts[a.Container]), Name: a.Container, Sandbox: a.ID, Attempt: a.Attempt, State: Running,
 			Created: s.now.Add(time.Duration(s.starts[a.Container])), Started: s.now, Image: containerNamed(s.pod, a.Container).Image,
-			Hash: ContainerHash(containerNamed(s.pod, a.Container)),
+			Hash: ContainerHash(containerNamed(s.pod, a.Container)), Limits: s.limits(a.Container),
+			MemoryRequest: containerNamed(s.granted, a.Container).Resources.Requests.Memory().Value(),
 		})
+	case SetResources:
+		for i := range s.seen.Containers {
+			if c := &s.seen.Containers[i]; c.State == Running {
+				c.Limits = s.limits(c.Name)
+			}
+		}
 	case StopContainer:
 		s.exit(s.seen.container(a.ID), 143)
 	case StopSandbox:
@@ -246,7 +289,8 @@ func (s *stage) done(a Action) {
 // step shows what Step decides.
 func (s *stage) step() {
 	var d Decision
-	s.state, d = Step(Input{Pod: s.pod, Gone: s.gone, Seen: &s.seen, HostIPs: []string{"192.0.2.1"}, Now: s.now}, s.state)
+	s.state, d = Step(Input{Pod: s.pod, Gone: s.gone, Seen: &s.seen, HostIPs: []string{"192.0.2.1"}, Fits: s.fits, Now: s.now, Renewed: s.renewed, Lease: 2 * time.Second}, s.state)
+	s.granted = d.Pod
 	for _, e := range d.Events {
 		kind := "Normal"
 		if e.Warning {
@@ -306,10 +350,26 @@ func show(st *corev1.PodStatus) string {
 			if c.Ready {
 				b.WriteString(", ready")
 			}
+			if c.Resources != nil && len(c.Resources.Requests)+len(c.Resources.Limits) > 0 {
+				fmt.Fprintf(&b, ", has%s of%s", showResources(*c.Resources), showResources(corev1.ResourceRequirements{Requests: c.AllocatedResources}))
+			}
 			b.WriteString("\n")
 		}
 	}
 	return b.String()
+}
+
+func showResources(r corev1.ResourceRequirements) string {
+	out := ""
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+		if q, ok := r.Requests[name]; ok {
+			out += fmt.Sprintf(" %s=%s", name, q.String())
+		}
+		if q, ok := r.Limits[name]; ok {
+			out += fmt.Sprintf(" limit-%s=%s", name, q.String())
+		}
+	}
+	return out
 }
 
 func showState(s corev1.ContainerState) string {

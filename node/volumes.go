@@ -82,7 +82,7 @@ func (a *Agent) refresh(r *record) {
 		return
 	}
 	r.refreshing, r.refresh = true, time.Time{}
-	pod, v := r.pod, a.client.Cache().View()
+	pod, v := r.granted, a.client.Cache().View()
 	f := Facts{Pod: pod, PodIPs: a.podIPs(r), HostIPs: a.config.Addresses, Allocatable: a.node.Status.Allocatable}
 	a.work.Go(func() {
 		next, err := a.mount(a.ctx, pod, f, v, true)

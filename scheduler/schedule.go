@@ -53,6 +53,7 @@ type Group struct {
 type Core struct {
 	filters []plugin.Filter
 	scores  []plugin.Score
+	of      *snapshot.Snapshot // that the classes are about
 	classes map[string]*class
 	clock   uint64
 
@@ -97,6 +98,10 @@ func (c *Core) Schedule(s *snapshot.Snapshot, pod *snapshot.Pod, rnd *rand.Rand)
 func (c *Core) class(s *snapshot.Snapshot, pod *snapshot.Pod, d *Decision) *class {
 	c.clock++
 	pinned := pin(pod)
+	if c.of != s { // everything was read anew
+		c.of = s
+		clear(c.classes)
+	}
 	flag := byte(0)
 	if pinned {
 		flag = 1

@@ -1,12 +1,16 @@
 package sim
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/skiff-sh/skiff/client"
@@ -18,11 +22,67 @@ import (
 // reconcile is what a controller decides with.
 type reconcile = func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan
 
-// mutant is a mistake in one controller.
+// mutant is a mistake that upstream once made, or is known for, seeded into one of
+// our controllers.
 type mutant struct {
-	name, in string
-	with     func(good reconcile) reconcile
-	write    func(by string, op client.Op) client.Op // in place of with, of any component
+	issue int    // of github.com/kubernetes/kubernetes: an issue or a pull request
+	title string // what it is about
+	in    string // controller
+	with  func(good reconcile) reconcile
+}
+
+func mutants() []mutant {
+	pods := func(op client.Op) bool { return op.Kind == resource.Pods.Info && op.Subresource == "" }
+	return []mutant{
+		{129795, "ReplicaSet controller may create extra Pods when expectations expire during informer delays", "replicaset", stale},
+		{130103, "Job controller accidentally created two pods even if the Job asks for one", "job", stale},
+		{105200, "Tracking with finalizers might count a Pod more than once", "job", changing(func(op client.Op, obj resource.Object) {
+			if job, ok := obj.(*batchv1.Job); ok && op.Subresource == "status" && job.Status.Succeeded > 0 {
+				job.Status.Succeeded++
+			}
+		})},
+		{88097, "Garbage collector deleted wrong resources, whose owners were live and well", collector, blind},
+		{109748, "GC doesn't delete already orphaned objects after startup", collector, dropping(func(client.Op) bool { return true })},
+		{26120, "OrphanDependents does not orphan all dependents that the collector has not observed yet", collector, dropping(func(op client.Op) bool {
+			return op.Verb == resource.Patch && op.Kind != resource.Deployments.Info && op.Kind != resource.StatefulSets.Info &&
+				op.Kind != resource.DaemonSets.Info && op.Kind != resource.Jobs.Info
+		})},
+		{115570, "foreground cascading deletion is stuck when the collector lost the first event", collector, dropping(func(op client.Op) bool {
+			return op.Verb == resource.Patch || op.Verb == resource.Update
+		})},
+		{42571, "Deployment not completely scaling down old RS", "deployment", dropping(func(op client.Op) bool {
+			rs, ok := op.Object.(*appsv1.ReplicaSet)
+			return ok && op.Verb != resource.Create && ptr.Deref(rs.Spec.Replicas, 1) == 0
+		})},
+		{22719, "deployment should support rollover [minUnavailable/maxSurge violated]", "deployment", changing(func(op client.Op, obj resource.Object) {
+			if rs, ok := obj.(*appsv1.ReplicaSet); ok && op.Subresource == "" {
+				rs.Spec.Replicas = ptr.To(ptr.Deref(rs.Spec.Replicas, 1) + 3)
+			}
+		})},
+		{124264, "observedGeneration changes before the rest of the status does", "deployment", changing(func(op client.Op, obj resource.Object) {
+			if d, ok := obj.(*appsv1.Deployment); ok && op.Subresource == "status" {
+				d.Status.ObservedGeneration++
+			}
+		})},
+		{89056, "EndpointSlice should not contain endpoints for terminating pods", "endpointslice", dropping(func(op client.Op) bool { return op.Verb != resource.Create })},
+		{85353, "EndpointSliceController does not react to updated or deleted EndpointSlice objects", "endpointslice", dropping(func(op client.Op) bool { return op.Verb == resource.Create })},
+		{82149, "PodDisruptionBudget can be violated by disruption controller", "disruption", changing(func(_ client.Op, obj resource.Object) {
+			if b, ok := obj.(*policyv1.PodDisruptionBudget); ok {
+				b.Status.DisruptionsAllowed++
+			}
+		})},
+		{37554, "Namespace stuck on terminating on delete", "namespace", dropping(func(op client.Op) bool { return op.Subresource == "finalize" })},
+		{23013, "DaemonSet doesn't run in all nodes", "daemon-set", dropping(func(op client.Op) bool {
+			p, ok := op.Object.(*corev1.Pod)
+			return ok && target(p) == nodeNames[1]
+		})},
+		{30629, "Controllers hotloop on unexpected API server rejections", "replicaset", restless},
+		{138818, "ReplicaSet controller deletes pods that have been orphaned", "replicaset", changing(func(op client.Op, obj resource.Object) {
+			if pods(op) && op.Verb == resource.Create {
+				obj.SetOwnerReferences(nil)
+			}
+		})},
+	}
 }
 
 // dropping leaves out some operations of each plan.
@@ -30,13 +90,7 @@ func dropping(drop func(op client.Op) bool) func(reconcile) reconcile {
 	return func(good reconcile) reconcile {
 		return func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
 			plan := good(v, key, now, rnd)
-			var kept []client.Op
-			for _, op := range plan.Do {
-				if !drop(op) {
-					kept = append(kept, op)
-				}
-			}
-			plan.Do, plan.Events = kept, nil
+			plan.Do, plan.Events = slices.DeleteFunc(slices.Clone(plan.Do), drop), nil
 			return plan
 		}
 	}
@@ -59,7 +113,7 @@ func changing(change func(op client.Op, obj resource.Object)) func(reconcile) re
 	}
 }
 
-// stale decides by the view before the present one, as after a lost expectation.
+// stale decides by the view before the present one.
 func stale(good reconcile) reconcile {
 	before := map[view.Key]*view.View{}
 	return func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
@@ -69,46 +123,6 @@ func stale(good reconcile) reconcile {
 			old = v
 		}
 		return good(old, key, now, rnd)
-	}
-}
-
-func mutants() []mutant {
-	deletes := func(op client.Op) bool { return op.Verb == resource.Delete }
-	pods := func(op client.Op) bool { return op.Kind == resource.Pods.Info && op.Subresource == "" }
-	return []mutant{
-		{name: "pods are made twice on a stale read", in: "replicaset", with: stale},
-		{name: "surplus pods stay", in: "replicaset", with: dropping(func(op client.Op) bool { return pods(op) && deletes(op) })},
-		{name: "missing pods are not made", in: "replicaset", with: dropping(func(op client.Op) bool { return pods(op) && op.Verb == resource.Create })},
-		{name: "status is never written", in: "replicaset", with: dropping(func(op client.Op) bool { return op.Subresource == "status" })},
-		{name: "children of the dead stay", in: "generic-garbage-collector", with: dropping(func(client.Op) bool { return true })},
-		{name: "a rollout is stuck", in: "deployment", with: dropping(func(op client.Op) bool {
-			rs, ok := op.Object.(*appsv1.ReplicaSet)
-			return ok && op.Verb != resource.Create && ptr.Deref(rs.Spec.Replicas, 1) == 0
-		})},
-		{name: "a rollout makes too many", in: "deployment", with: changing(func(op client.Op, obj resource.Object) {
-			if rs, ok := obj.(*appsv1.ReplicaSet); ok && op.Subresource == "" {
-				rs.Spec.Replicas = ptr.To(ptr.Deref(rs.Spec.Replicas, 1) + 3)
-			}
-		})},
-		{name: "observed before it was", in: "deployment", with: changing(func(op client.Op, obj resource.Object) {
-			if d, ok := obj.(*appsv1.Deployment); ok && op.Subresource == "status" {
-				d.Status.ObservedGeneration++
-			}
-		})},
-		{name: "endpoints of dead pods stay", in: "endpointslice", with: dropping(func(op client.Op) bool { return op.Verb != resource.Create })},
-		{name: "endpoints are never made", in: "endpointslice", with: dropping(func(op client.Op) bool { return op.Verb == resource.Create })},
-		{name: "a healthy node keeps its taints", in: "node", with: dropping(func(op client.Op) bool {
-			n, ok := op.Object.(*corev1.Node)
-			return ok && len(n.Spec.Taints) == 0 || op.Kind == resource.Nodes.Info && op.Subresource == ""
-		})},
-		{name: "pods have no owner", in: "replicaset", with: changing(func(op client.Op, obj resource.Object) {
-			if pods(op) && op.Verb == resource.Create {
-				obj.SetOwnerReferences(nil)
-			}
-		})},
-		{name: "children of the living are deleted", in: "generic-garbage-collector", with: blind},
-		{name: "a controller never stops writing", in: "replicaset", with: restless},
-		{name: "a node is promised to too many", write: first},
 	}
 }
 
@@ -141,24 +155,17 @@ func restless(good reconcile) reconcile {
 	}
 }
 
-// first binds every pod to the first node.
-func first(_ string, op client.Op) client.Op {
-	if b, ok := op.Object.(*corev1.Binding); ok {
-		b = b.DeepCopy()
-		b.Target.Name = "node-1"
-		op.Object = b
-	}
-	return op
-}
-
-// TestMutants shows that the simulator finds mistakes, each within a few seeds.
+// TestMutants shows that the simulator finds mistakes, each within some seeds.
 func TestMutants(t *testing.T) {
-	const most = 10
+	const most = 60
+	issues := map[int]bool{}
 	for _, m := range mutants() {
-		t.Run(m.name, func(t *testing.T) {
+		issues[m.issue] = true
+		t.Run(m.title, func(t *testing.T) {
+			t.Parallel()
 			for seed := range uint64(most) {
-				there := m.in == ""
-				result, err := Run(seed, Options{Change: m.write, Mutate: func(all []controller.Controller) []controller.Controller {
+				there := false
+				result, err := Run(seed, Options{Mutate: func(all []controller.Controller) []controller.Controller {
 					for i := range all {
 						if all[i].Name == m.in {
 							there = true
@@ -175,7 +182,10 @@ func TestMutants(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("not found in %d seeds", most)
+			t.Errorf("kubernetes/kubernetes#%d is not found in %d seeds", m.issue, most)
 		})
+	}
+	if len(issues) < 15 {
+		t.Errorf("%d kinds of mistakes, want 15", len(slices.Collect(maps.Keys(issues))))
 	}
 }

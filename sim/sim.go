@@ -15,7 +15,6 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
 	"github.com/skiff-sh/skiff/sim/fault"
@@ -26,7 +25,7 @@ import (
 )
 
 // Epoch is when every simulation begins.
-var Epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+var Epoch = world.Epoch
 
 // steps is how long a simulation goes on with faults.
 const steps = 400
@@ -41,55 +40,52 @@ type Sim struct {
 	world   *world.World
 	feeding sync.Mutex // guards fed
 	fed     store.Revision
-	lag     *lag
-	mutate  func([]controller.Controller) []controller.Controller
-	change  func(by string, op client.Op) client.Op
 
-	parts *world.Parts
+	leader  *process
+	deposed *process // once led, and does not know that it no longer does; or nil
+	acting  *process // whose write is under way, but for nodes and users
 
 	calm     bool // faults have stopped
-	crashed  bool // the components' process is dead
 	writes   int  // of components, but for heartbeats
+	silent   int  // writes whose success the writer did not learn
 	check    *checker
-	workload int // deployments made so far
+	workload int // made by users so far
+
+	mutate   func([]controller.Controller) []controller.Controller
 	trace    func(string)
+	script   func(write int) Fault
+	scripted int // writes of leaders so far that script was asked about
 }
 
 // Result is what a simulation found.
 type Result struct {
 	Violations []string
 	Writes     int // of components
-	Crashes    int
+	Leaders    int // terms that were begun
 }
 
 // Options change a simulation, for tests of the simulator.
 type Options struct {
 	// Mutate returns the controllers with a mistake in them.
 	Mutate func([]controller.Controller) []controller.Controller
-	// Change makes another of what a component writes.
-	Change func(by string, op client.Op) client.Op
 	// Trace is told of each write.
 	Trace func(line string)
 }
 
 // Run simulates one seed until it has settled, or until something is wrong.
 func Run(seed uint64, o Options) (Result, error) {
-	s := &Sim{
-		ctx: context.Background(), rnd: rand.New(rand.NewPCG(seed, 2)), clock: clocktesting.NewFakeClock(Epoch),
-		mutate: o.Mutate, change: o.Change, trace: o.Trace,
-	}
-	if err := s.begin(seed); err != nil {
+	s, err := begin(seed, o)
+	if err != nil {
 		return Result{}, fmt.Errorf("begin seed %d: %w", seed, err)
 	}
-	crashes := 0
+	defer s.close()
+	s.faults.Set(fault.Rates{Lost: 0.01, Unacknowledged: 0.01})
 	for range steps {
-		s.disturb()
-		s.step()
-		if s.crashed {
-			crashes++
-			if err := s.restart(); err != nil {
-				return Result{}, err
-			}
+		if err := s.disturb(); err != nil {
+			return Result{}, err
+		}
+		if err := s.step(); err != nil {
+			return Result{}, err
 		}
 		if len(s.check.violations) > 0 {
 			break
@@ -98,47 +94,50 @@ func Run(seed uint64, o Options) (Result, error) {
 	if len(s.check.violations) == 0 {
 		s.settle()
 	}
-	s.close()
-	return Result{Violations: s.check.violations, Writes: s.writes, Crashes: crashes}, nil
+	return s.result(), nil
 }
 
-func (s *Sim) begin(seed uint64) error {
-	s.mem = mem.New(mem.Options{Now: s.clock.Now})
+func (s *Sim) result() Result {
+	return Result{Violations: s.check.violations, Writes: s.writes, Leaders: s.check.terms}
+}
+
+// begin makes a cluster of three nodes and its first leader.
+func begin(seed uint64, o Options) (*Sim, error) {
+	s := &Sim{
+		ctx: context.Background(), rnd: rand.New(rand.NewPCG(seed, 2)), clock: clocktesting.NewFakeClock(Epoch),
+		mutate: o.Mutate, trace: o.Trace,
+	}
+	image, err := world.AtEpoch()
+	if err != nil {
+		return nil, err
+	}
+	s.mem = image.Store(mem.Options{Now: s.clock.Now})
 	s.faults = fault.New(s.mem, seed)
-	s.faults.After = func(store.Write, store.Revision) { s.feed() }
+	s.check = newChecker(s)
+	s.faults.After = func(w store.Write, _ store.Revision) {
+		s.check.stored(w)
+		s.feed()
+	}
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
-	var err error
 	if s.world, err = world.New(world.Config{Store: s.faults, Now: s.clock.Now, Seed: &key}); err != nil {
-		return err
+		return nil, err
 	}
-	if err := s.world.API.Load(s.ctx); err != nil {
-		return err
-	}
+	image.Adopt(s.world)
 	s.fed = s.world.API.View().Revision()
-	if err := s.world.Boot(s.ctx); err != nil {
-		return err
-	}
 	if s.mutate != nil {
 		s.world.Controllers = s.mutate(s.world.Controllers)
 	}
-	s.lag = newLag(s.world.API.Cache())
-	s.check = &checker{sim: s}
-	for i := range 3 {
-		if err := s.as(client.Create(nodes, kubelet.Node(fmt.Sprintf("node-%d", i+1), "2", "8Gi", 20))); err != nil {
-			return err
+	s.check.begin()
+	for _, name := range nodeNames {
+		if err := s.as(client.Create(nodes, kubelet.Node(name, "4", "8Gi", 40))); err != nil {
+			return nil, err
 		}
 	}
-	s.check.begin()
-	if err := s.restart(); err != nil {
-		return err
-	}
-	s.faults.Set(fault.Rates{Lost: 0.01, Unacknowledged: 0.01})
-	return nil
+	return s, s.start()
 }
 
-// feed brings the server's view up to the store. While the cluster boots several
-// writes are under way at once; afterwards there is one at a time.
+// feed brings the server's view up to the store.
 func (s *Sim) feed() {
 	s.feeding.Lock()
 	defer s.feeding.Unlock()
@@ -160,48 +159,62 @@ func (s *Sim) feed() {
 	}
 }
 
-// restart replaces the process of controllers, scheduler and nodes' agents by a
-// new one, which reads the cluster as it is.
-func (s *Sim) restart() error {
-	if s.parts != nil {
-		s.close()
-	}
-	s.crashed = false
-	s.lag.reload()
-	var err error
-	s.parts, err = s.world.Parts(s.ctx, world.Hands{
-		As: func(name string, user authn.User) client.Client {
-			return &component{s, name, s.world.API.Local(user)}
-		},
-		Kubelets: &component{s, "kubelet", s.world.Kubelets(s.lag.cache)},
-		Clock:    s.clock, Seed: s.rnd.Uint64(), SchedulerSeed: s.rnd.Uint64(),
-	})
-	return err
+func (s *Sim) close() {
+	s.retire()
+	s.leader.close()
+	s.world.API.Stop()
+	s.check.reader.Close()
 }
 
-func (s *Sim) close() { s.parts.Close() }
-
 // step lets one of the components take a step, or time pass if none has one.
-func (s *Sim) step() {
+func (s *Sim) step() error {
 	s.feed()
-	s.lag.collect()
+	s.leader.lag.collect()
 	acted := false
-	switch s.rnd.IntN(4) {
+	switch s.rnd.IntN(5) {
 	case 0:
-		acted = s.parts.Scheduler.Step()
+		acted = s.leader.step(s.ctx, true)
 	case 1:
-		acted, _ = s.parts.Kubelets.Step(s.ctx)
+		acted, _ = s.leader.parts.Kubelets.Step(s.ctx)
+	case 2:
+		if s.deposed != nil {
+			s.linger()
+			break
+		}
+		fallthrough
 	default:
-		acted, _ = s.parts.Controllers.Step(s.ctx)
+		acted = s.leader.step(s.ctx, false)
 	}
 	if !acted && s.rnd.IntN(3) == 0 {
 		s.pass(time.Duration(s.rnd.IntN(3000)) * time.Millisecond)
 	}
 	s.check.step()
+	return s.revive()
 }
 
-func (s *Sim) pass(d time.Duration) {
-	s.clock.SetTime(s.clock.Now().Add(d))
+// linger lets the deposed leader act as if it still led, on what it sees late.
+func (s *Sim) linger() {
+	d := s.deposed
+	d.step(s.ctx, s.rnd.IntN(4) == 0)
+	switch s.rnd.IntN(12) {
+	case 0:
+		s.retire()
+	case 1, 2:
+		d.lag.deliver(1 + s.rnd.IntN(8))
+	}
+}
+
+// revive puts another leader in the place of one that died.
+func (s *Sim) revive() error {
+	if !s.leader.crashed {
+		return nil
+	}
+	return s.start()
+}
+
+// pass lets time pass; by may be negative, as when a clock is set right.
+func (s *Sim) pass(by time.Duration) {
+	s.clock.SetTime(s.clock.Now().Add(by))
 	s.mem.Expire()
 	s.feed()
 }

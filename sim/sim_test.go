@@ -25,18 +25,18 @@ func TestSeeds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	writes, crashes := 0, 0
+	writes, leaders := 0, 0
 	for seed := from; seed <= to; seed++ {
 		result, err := Run(seed, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		writes, crashes = writes+result.Writes, crashes+result.Crashes
+		writes, leaders = writes+result.Writes, leaders+result.Leaders
 		if len(result.Violations) > 0 {
 			t.Errorf("seed %d (again: make sim SEEDS=%d): %s", seed, seed, strings.Join(result.Violations, "\n\t"))
 		}
 	}
-	t.Logf("%d seeds, %d writes, %d crashes", to-from+1, writes, crashes)
+	t.Logf("%d seeds, %d writes, %d leaders", to-from+1, writes, leaders)
 }
 
 // The same seed does the same, write by write.

@@ -15,6 +15,9 @@ type Config struct {
 	// Kinds are those that quotas count.
 	Kinds []*resource.Info
 	Now   func() time.Time
+	// EvictAfter is how long, in seconds, pods that do not say stay on a node that is
+	// not ready or not reachable; 300 if 0, as upstream.
+	EvictAfter int64
 	// Suffix returns random characters that make a name unique.
 	Suffix func() string
 	// MaySigner says what a user may do to a signer of certificates.
@@ -46,7 +49,7 @@ func New(c Config) *Chain {
 		taintNodesByCondition(),
 		podSecurity(),
 		priority(),
-		defaultTolerationSeconds(),
+		defaultTolerationSeconds(c.EvictAfter),
 		defaultStorageClass(),
 		storageObjectInUseProtection(),
 		persistentVolumeClaimResize(),

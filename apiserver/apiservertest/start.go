@@ -40,6 +40,7 @@ type Cluster struct {
 	t     testing.TB
 	// authority signs the client certificates that the server takes.
 	authority *pki.Pair
+	front     *pki.Pair // signs those of front proxies
 }
 
 // users resolves tokens of the form "user" or "user:group,group".
@@ -79,15 +80,24 @@ func StartOn(t testing.TB, st store.Store) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys, err := authn.NewKeys(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front, err := pki.NewAuthority("front", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
 	api, err := apiserver.New(apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")},
 		NodePorts: [2]int32{30000, 32767}, AdvertiseAddress: netip.MustParseAddr("192.0.2.7"), AdvertisePort: 6443,
 	}, apiserver.Deps{
 		Store: st, TokenCheckers: []authn.Token{users{}},
 		Tokens: &authn.ServiceAccountTokens{
-			Issuer: "https://test", Audiences: []string{"https://test"}, Key: key, Algorithm: jose.ES256, Now: time.Now,
+			Issuer: "https://test", Audiences: []string{"https://test"}, Keys: keys, Algorithm: jose.ES256, Now: time.Now,
 		},
 		ClientCAs:     func() *x509.CertPool { return pki.Pool(authority) },
+		FrontCAs:      func() *x509.CertPool { return pki.Pool(front) },
 		NodeTransport: &http.Transport{}, ProxyDial: dialHere, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -99,7 +109,11 @@ func StartOn(t testing.TB, st store.Store) *Cluster {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- api.Feed(ctx) }()
-	if err := api.Bootstrap(ctx, apiserver.Initial{Defaults: authz.UpstreamDefaults()}); err != nil {
+	initial := apiserver.Initial{
+		Defaults: authz.UpstreamDefaults(),
+		Trust:    apiserver.Trust{Clients: authority.CertificatePEM(), FrontProxies: front.CertificatePEM()},
+	}
+	if err := api.Bootstrap(ctx, initial); err != nil {
 		t.Fatal(err)
 	}
 	api.SetReady()
@@ -112,7 +126,7 @@ func StartOn(t testing.TB, st store.Store) *Cluster {
 			t.Errorf("feed the view: %v", err)
 		}
 	})
-	return &Cluster{API: api, Store: st, URL: server.URL, t: t, authority: authority}
+	return &Cluster{API: api, Store: st, URL: server.URL, t: t, authority: authority, front: front}
 }
 
 // dialHere connects to this machine whatever the address, so that tests can give
@@ -166,11 +180,6 @@ func (c *Cluster) As(token, method, path, body string, headers ...string) Answer
 // cluster's authority signed, or one of its own where signed is false.
 func (c *Cluster) Certified(leaf pki.Leaf, signed bool, method, path, body string, headers ...string) Answer {
 	c.t.Helper()
-	server := httptest.NewUnstartedServer(c.API)
-	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
-	server.Config.ConnContext = authn.WithConnection
-	server.StartTLS()
-	defer server.Close()
 	authority := c.authority
 	if !signed {
 		other, err := pki.NewAuthority("test", time.Now())
@@ -179,6 +188,22 @@ func (c *Cluster) Certified(leaf pki.Leaf, signed bool, method, path, body strin
 		}
 		authority = other
 	}
+	return c.signedBy(authority, leaf, method, path, body, headers)
+}
+
+// Fronted is Certified with a certificate of the front proxies' authority.
+func (c *Cluster) Fronted(leaf pki.Leaf, method, path, body string, headers ...string) Answer {
+	c.t.Helper()
+	return c.signedBy(c.front, leaf, method, path, body, headers)
+}
+
+func (c *Cluster) signedBy(authority *pki.Pair, leaf pki.Leaf, method, path, body string, headers []string) Answer {
+	c.t.Helper()
+	server := httptest.NewUnstartedServer(c.API)
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.Config.ConnContext = authn.WithConnection
+	server.StartTLS()
+	defer server.Close()
 	leaf.Client = true
 	pair, err := authority.Issue(leaf, time.Now())
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package authn finds out who makes a request: by client certificate, or by
-// bearer token.
+// Package authn finds out who makes a request: by what a front proxy says, by
+// client certificate, or by bearer token.
 package authn
 
 import (
@@ -64,6 +64,15 @@ func (u User) Info() authenticationv1.UserInfo {
 // In tells whether the user is in a group.
 func (u User) In(group string) bool { return slices.Contains(u.Groups, group) }
 
+// known puts the user into the group of all that are known, as far as it is one
+// of them.
+func (u User) known() User {
+	if !u.In(Authenticated) && !u.In(Unauthenticated) && u.Name != Anonymous {
+		u.Groups = append(slices.Clip(u.Groups), Authenticated)
+	}
+	return u
+}
+
 // Node returns the name of the node that the user is; isNode may be true with
 // an empty name, which names no node.
 func (u User) Node() (name string, isNode bool) {
@@ -100,22 +109,41 @@ type Authenticator struct {
 	// ClientCAs returns the authorities that sign client certificates; it is a
 	// function so that authorities can be added while running.
 	ClientCAs func() *x509.CertPool
-	Tokens    []Token
+	// FrontCAs returns the authorities that sign the certificates of front proxies;
+	// nil: there are none.
+	FrontCAs func() *x509.CertPool
+	Tokens   []Token
 	// Audiences are the API server's own: tokens for others are not for it.
 	Audiences []string
 	Now       func() time.Time
 }
 
-// Authenticate returns the user of r. What it read a token from, it removes: what
-// is behind the API server, such as a pod that it is a proxy for, must not see it.
+// Authenticate returns the user of r. It removes the headers that say who asks:
+// what is behind the API server, such as a pod that it is a proxy for, must neither
+// see a token nor believe a name that nobody has checked.
 func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
+	user, err := a.identify(r)
+	if err != nil {
+		return User{}, err
+	}
+	r.Header.Del("Authorization")
+	clearRemote(r.Header)
+	return user, nil
+}
+
+func (a *Authenticator) identify(r *http.Request) (User, error) {
 	var problem error
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		user, err := a.byConnection(r)
-		if err == nil {
-			return user, nil
+		peer := a.byConnection(r)
+		if peer.front {
+			if user, ok := remoteUser(r.Header); ok {
+				return user, nil
+			}
 		}
-		problem = err
+		if peer.err == nil {
+			return peer.user, nil
+		}
+		problem = peer.err
 	}
 	token := bearer(r.Header)
 	if token == "" {
@@ -127,11 +155,7 @@ func (a *Authenticator) Authenticate(r *http.Request) (User, error) {
 	}
 	if token != "" {
 		user, _, err := a.Token(r.Context(), token, a.Audiences)
-		if err != nil {
-			return User{}, err
-		}
-		r.Header.Del("Authorization")
-		return user, nil
+		return user, err
 	}
 	if problem != nil {
 		return User{}, problem
@@ -146,10 +170,7 @@ func (a *Authenticator) Token(ctx context.Context, token string, audiences []str
 	for _, t := range a.Tokens {
 		user, granted, err := t.Authenticate(ctx, token, audiences)
 		if err == nil {
-			if !user.In(Authenticated) && !user.In(Unauthenticated) && user.Name != Anonymous {
-				user.Groups = append(slices.Clip(user.Groups), Authenticated)
-			}
-			return user, granted, nil
+			return user.known(), granted, nil
 		}
 		if !errors.Is(err, ErrUnknownToken) {
 			problems = append(problems, err)

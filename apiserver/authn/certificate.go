@@ -19,9 +19,15 @@ import (
 // costs more than the rest of a small request.
 type connection struct {
 	mu    sync.Mutex
-	user  User
-	err   error
+	peer  peer
 	until time.Time
+}
+
+// peer is what a client certificate tells of who made the connection.
+type peer struct {
+	front bool // it may say for whom it asks
+	user  User
+	err   error // why it is no user
 }
 
 type connectionKey struct{}
@@ -35,38 +41,52 @@ func WithConnection(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, &connection{})
 }
 
-// byConnection is certificate, once a while for each connection.
-func (a *Authenticator) byConnection(r *http.Request) (User, error) {
+// byConnection is peerOf, once a while for each connection.
+func (a *Authenticator) byConnection(r *http.Request) peer {
 	c, ok := r.Context().Value(connectionKey{}).(*connection)
 	if !ok {
-		return a.certificate(r.TLS.PeerCertificates)
+		return a.peerOf(r.TLS.PeerCertificates)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := a.Now(); now.After(c.until) {
-		c.user, c.err = a.certificate(r.TLS.PeerCertificates)
+		c.peer = a.peerOf(r.TLS.PeerCertificates)
 		c.until = now.Add(recheck)
 		if ends := r.TLS.PeerCertificates[0].NotAfter; ends.Before(c.until) {
 			c.until = ends
 		}
 	}
-	return c.user, c.err
+	return c.peer
+}
+
+func (a *Authenticator) peerOf(chain []*x509.Certificate) peer {
+	p := peer{front: a.isFront(chain)}
+	p.user, p.err = a.certificate(chain)
+	return p
+}
+
+// verify checks that one of roots vouches for a client's certificate.
+func (a *Authenticator) verify(chain []*x509.Certificate, roots *x509.CertPool) error {
+	intermediates := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		intermediates.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: intermediates, CurrentTime: a.Now(),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return fmt.Errorf("verify client certificate: %w", err)
+	}
+	return nil
 }
 
 // certificate returns the user that a verified client certificate names: its
 // common name, in the groups of its organizations.
 func (a *Authenticator) certificate(chain []*x509.Certificate) (User, error) {
-	intermediates := x509.NewCertPool()
-	for _, c := range chain[1:] {
-		intermediates.AddCert(c)
-	}
 	leaf := chain[0]
-	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: a.ClientCAs(), Intermediates: intermediates, CurrentTime: a.Now(),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	if err != nil {
-		return User{}, fmt.Errorf("verify client certificate: %w", err)
+	if err := a.verify(chain, a.ClientCAs()); err != nil {
+		return User{}, err
 	}
 	if leaf.Subject.CommonName == "" {
 		return User{}, errors.New("the client certificate names no user: its common name is empty")

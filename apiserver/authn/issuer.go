@@ -1,9 +1,7 @@
 package authn
 
 import (
-	"crypto"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -13,26 +11,14 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// keyID names a key by its hash, as upstream, so that tokens say which key
-// signed them.
-func keyID(public crypto.PublicKey) (string, error) {
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return "", fmt.Errorf("name the service account key: %w", err)
-	}
-	sum := sha256.Sum256(der)
-	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
-}
-
 // Discovery returns the two documents by which others check tokens of this
 // cluster: the issuer's configuration, and its keys (OpenID Connect Discovery,
 // RFC 7517). keysURL is where the second is served.
 func (s *ServiceAccountTokens) Discovery(keysURL string) (configuration, keys []byte, err error) {
-	id, err := keyID(s.Key.Public())
-	if err != nil {
-		return nil, nil, err
+	set := jose.JSONWebKeySet{}
+	for _, k := range s.Keys.all() {
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.signer.Public(), KeyID: k.id, Algorithm: string(s.Algorithm), Use: "sig"})
 	}
-	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: s.Key.Public(), KeyID: id, Algorithm: string(s.Algorithm), Use: "sig"}}}
 	if keys, err = json.Marshal(set); err != nil {
 		return nil, nil, fmt.Errorf("encode the service account keys: %w", err)
 	}

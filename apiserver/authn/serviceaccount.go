@@ -2,7 +2,6 @@ package authn
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,13 +38,14 @@ type allClaims struct {
 	jwt.Claims
 	Private *Claims `json:"kubernetes.io,omitempty"`
 	legacyClaims
+	signedBy string // the ID of the key
 }
 
 // ServiceAccountTokens signs and checks service account tokens.
 type ServiceAccountTokens struct {
 	Issuer    string
 	Audiences []string // of the API server
-	Key       crypto.Signer
+	Keys      *Keys
 	Algorithm jose.SignatureAlgorithm
 	View      func() *view.View
 	Now       func() time.Time
@@ -55,11 +55,8 @@ type ServiceAccountTokens struct {
 
 // sign returns a token in its compact form.
 func (s *ServiceAccountTokens) sign(claims allClaims) (string, error) {
-	id, err := keyID(s.Key.Public())
-	if err != nil {
-		return "", err
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: s.Algorithm, Key: jose.JSONWebKey{Key: s.Key, KeyID: id}}, nil)
+	key := s.Keys.all()[0]
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: s.Algorithm, Key: jose.JSONWebKey{Key: key.signer, KeyID: key.id}}, nil)
 	if err != nil {
 		return "", fmt.Errorf("sign service account token: %w", err)
 	}
@@ -117,26 +114,22 @@ func (s *ServiceAccountTokens) Authenticate(_ context.Context, token string, aud
 
 // verify checks the signature of a token that claims to be ours.
 func (s *ServiceAccountTokens) verify(token string) (*allClaims, error) {
-	if claims := s.verified.get(token); claims != nil {
+	if claims := s.verified.get(token); claims != nil && s.Keys.has(claims.signedBy) {
 		return claims, nil
 	}
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{s.Algorithm})
 	if err != nil {
 		return nil, ErrUnknownToken
 	}
-	id, err := keyID(s.Key.Public())
-	if err != nil {
-		return nil, err
+	problem := errors.New("invalid signature, no keys found")
+	for _, key := range s.Keys.named(parsed.Headers[0].KeyID) {
+		claims := &allClaims{signedBy: key.id}
+		if problem = parsed.Claims(key.signer.Public(), claims); problem == nil {
+			s.verified.put(token, claims)
+			return claims, nil
+		}
 	}
-	if kid := parsed.Headers[0].KeyID; kid != "" && kid != id {
-		return nil, errors.New("invalid signature, no keys found")
-	}
-	claims := &allClaims{}
-	if err := parsed.Claims(s.Key.Public(), claims); err != nil {
-		return nil, err
-	}
-	s.verified.put(token, claims)
-	return claims, nil
+	return nil, problem
 }
 
 // leeway is how far clocks may be apart, and how long a deleted object's tokens

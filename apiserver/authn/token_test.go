@@ -22,12 +22,16 @@ func authenticator(t testing.TB) (*Authenticator, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys, err := NewKeys(key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	edit := (&view.View{}).Edit()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "bot", UID: "1"}}
 	edit.Put(view.NewEntry(resource.ServiceAccounts.Info, account, 1))
 	v := edit.View(1)
 	tokens := &ServiceAccountTokens{
-		Issuer: "https://test", Audiences: []string{"https://test"}, Key: key, Algorithm: jose.ES256,
+		Issuer: "https://test", Audiences: []string{"https://test"}, Keys: keys, Algorithm: jose.ES256,
 		View: func() *view.View { return v }, Now: time.Now,
 	}
 	token, err := tokens.Sign("id", Claims{Namespace: "shop", ServiceAccount: Bound{Name: "bot", UID: "1"}}, tokens.Audiences, time.Now().Add(time.Hour))

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -31,6 +32,18 @@ func lastHeard(v *view.View, node *corev1.Node, config Config) time.Time {
 	return heard
 }
 
+// graceOf returns how long node may be silent.
+func graceOf(v *view.View, node *corev1.Node, config Config) time.Duration {
+	if condition(node, corev1.NodeReady) == nil {
+		return config.StartupGrace
+	}
+	lease, ok := view.Get(v, resource.Leases, corev1.NamespaceNodeLease, node.Name)
+	if ok && ptr.Deref(lease.Spec.LeaseDurationSeconds, 0) > 0 {
+		return min(config.Grace, time.Duration(*lease.Spec.LeaseDurationSeconds)*time.Second)
+	}
+	return config.Grace
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -40,11 +53,7 @@ func later(a, b time.Time) time.Time {
 
 // health returns node with the conditions of a silent one, or nil if it has
 // them or is not silent; then wait says when it would be.
-func health(node *corev1.Node, heard, now time.Time, config Config) (next *corev1.Node, wait time.Duration) {
-	grace := config.Grace
-	if condition(node, corev1.NodeReady) == nil {
-		grace = config.StartupGrace
-	}
+func health(node *corev1.Node, heard, now time.Time, grace time.Duration) (next *corev1.Node, wait time.Duration) {
 	if left := heard.Add(grace).Sub(now); left > 0 {
 		return nil, left
 	}

@@ -27,7 +27,8 @@ import (
 // defaults.
 type Config struct {
 	// Grace is how long a node may be silent before its state is unknown: 40 s.
-	// Leases are renewed every 10 s.
+	// Leases are renewed every 10 s. A node whose lease is for a shorter time has
+	// promised to be heard more often, and that time is its grace.
 	Grace time.Duration
 	// StartupGrace is the same for a node that has not yet told its state: 60 s.
 	StartupGrace time.Duration
@@ -118,7 +119,7 @@ func farewell(key view.Key) controller.Plan {
 // reconcile takes one step: each changes what the next one looks at, and so
 // wakes the node again.
 func reconcile(v *view.View, node *corev1.Node, now time.Time, config Config) controller.Plan {
-	next, wait := health(node, lastHeard(v, node, config), now, config)
+	next, wait := health(node, lastHeard(v, node, config), now, graceOf(v, node, config))
 	if next != nil {
 		op := client.UpdateStatus(resource.Nodes, next)
 		op.Cause = "node " + node.Name + " is silent"

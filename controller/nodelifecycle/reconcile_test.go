@@ -93,6 +93,11 @@ func renewed(d time.Duration) *coordinationv1.Lease {
 	}
 }
 
+func lasting(seconds int32, lease *coordinationv1.Lease) *coordinationv1.Lease {
+	lease.Spec.LeaseDurationSeconds = &seconds
+	return lease
+}
+
 func world(objects ...resource.Object) *view.View {
 	edit := (&view.View{}).Edit()
 	for i, obj := range objects {
@@ -152,6 +157,10 @@ func TestPlan(t *testing.T) {
 		{"healthy", []resource.Object{node("n1", "Ready"), renewed(5 * time.Second)}, "again 35s"},
 		{"silent", []resource.Object{node("n1", "Ready"), renewed(40 * time.Second)},
 			"update nodes/status n1 Ready=NodeStatusUnknown MemoryPressure=NodeStatusNeverUpdated DiskPressure=NodeStatusNeverUpdated PIDPressure=NodeStatusNeverUpdated"},
+		{"silent for longer than its lease is for", []resource.Object{node("n1", "Ready"), lasting(2, renewed(2*time.Second))},
+			"update nodes/status n1 Ready=NodeStatusUnknown MemoryPressure=NodeStatusNeverUpdated DiskPressure=NodeStatusNeverUpdated PIDPressure=NodeStatusNeverUpdated"},
+		{"healthy with a short lease", []resource.Object{node("n1", "Ready"), lasting(2, renewed(500*time.Millisecond))}, "again 1.5s"},
+		{"a long lease gives no more time", []resource.Object{node("n1", "Ready"), lasting(600, renewed(5*time.Second))}, "again 35s"},
 		{"silent, no lease", []resource.Object{node("n1", "NotReady DiskPressure")},
 			"update nodes/status n1 Ready=NodeStatusUnknown DiskPressure=NodeStatusUnknown MemoryPressure=NodeStatusNeverUpdated PIDPressure=NodeStatusNeverUpdated"},
 		{"never reported", []resource.Object{node("n1", "not-ready:NoSchedule:1m")},

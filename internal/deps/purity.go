@@ -20,7 +20,7 @@ func pure() []string {
 		"scheduler/schedule.go", "scheduler/class.go", "scheduler/kind.go", "scheduler/preempt.go", "scheduler/message.go", "scheduler/profile.go", "scheduler/queue.go", "scheduler/snapshot/...", "scheduler/plugin/...", "scheduler/config",
 		"proxy/...",
 		"dns/answer.go",
-		"node/pod.go", "node/admit.go", "node/evict.go", "node/status.go",
+		"node/pod.go", "node/admit.go", "node/evict.go", "node/status.go", "node/fence.go",
 		"watchcache/log.go",
 	}
 }

@@ -71,6 +71,40 @@ func makeUnified(group string, r *runtimeapi.LinuxContainerResources) error {
 	return err
 }
 
+// Widen raises those limits of a group that are below the given ones, and lowers
+// none. A group that is not there is no error.
+func Widen(group string, r *runtimeapi.LinuxContainerResources) error {
+	if group == "" || strings.HasSuffix(group, ".slice") {
+		return nil
+	}
+	files := map[string]int64{
+		filepath.Join(root, "cpu", group, "cpu.cfs_quota_us"):         r.CpuQuota,
+		filepath.Join(root, "memory", group, "memory.limit_in_bytes"): r.MemoryLimitInBytes,
+	}
+	if Unified() {
+		files = map[string]int64{
+			filepath.Join(root, group, "cpu.max"):    r.CpuQuota,
+			filepath.Join(root, group, "memory.max"): r.MemoryLimitInBytes,
+		}
+	}
+	var errs []error
+	for file, value := range files {
+		data, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		now, _, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
+		n, err := strconv.ParseInt(now, 10, 64)
+		if err != nil || n < 0 || n >= value {
+			continue // there is no limit ("max", -1), or it is wide enough
+		}
+		if err := os.WriteFile(file, []byte(strconv.FormatInt(value, 10)), 0o644); err != nil {
+			errs = append(errs, fmt.Errorf("widen control group: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // set writes values that are not 0.
 func set(dir string, values map[string]int64) error {
 	var errs []error

@@ -172,6 +172,14 @@ func (c *Client) Container(ctx context.Context, id string) (*runtimeapi.Containe
 	return r.Status, nil
 }
 
+// UpdateResources sets the resources of a container that runs.
+func (c *Client) UpdateResources(ctx context.Context, id string, r *runtimeapi.LinuxContainerResources) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	_, err := c.Runtime.UpdateContainerResources(ctx, &runtimeapi.UpdateContainerResourcesRequest{ContainerId: id, Linux: r})
+	return err
+}
+
 // Exec runs a command in a container and waits for it; timeout is in whole
 // seconds, 0 is none.
 func (c *Client) Exec(ctx context.Context, id string, command []string, timeout time.Duration) (*runtimeapi.ExecSyncResponse, error) {

@@ -52,7 +52,7 @@ type World struct {
 type keys struct {
 	authority *pki.Pair
 	pool      *x509.CertPool
-	tokens    *ecdsa.PrivateKey
+	tokens    *authn.Keys
 	fields    *apply.Tracker
 }
 
@@ -65,7 +65,11 @@ var shared = sync.OnceValues(func() (keys, error) {
 	if err != nil {
 		return keys{}, err
 	}
-	return keys{authority, pki.Pool(authority), tokens, apply.New(resource.All())}, nil
+	signing, err := authn.NewKeys(tokens)
+	if err != nil {
+		return keys{}, err
+	}
+	return keys{authority, pki.Pool(authority), signing, apply.New(resource.All())}, nil
 })
 
 var serviceCIDR = netip.MustParsePrefix("10.96.0.0/16")
@@ -81,7 +85,7 @@ func New(config Config) (*World, error) {
 	}
 	const issuer = "https://kubernetes.default.svc.cluster.local"
 	tokens := &authn.ServiceAccountTokens{
-		Issuer: issuer, Audiences: []string{issuer}, Key: k.tokens, Algorithm: jose.ES256, Now: config.Now,
+		Issuer: issuer, Audiences: []string{issuer}, Keys: k.tokens, Algorithm: jose.ES256, Now: config.Now,
 	}
 	api, err := apiserver.New(apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{serviceCIDR}, NodePorts: [2]int32{30000, 32767},

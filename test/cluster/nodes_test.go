@@ -35,10 +35,10 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 `
 
-func threeNodes(t *testing.T, name string) cluster {
+func threeNodes(t *testing.T, name string, flags ...string) cluster {
 	t.Helper()
 	began := time.Now()
-	c := start(t, name, "--node-name", "node-1", "--nodes", "3")
+	c := start(t, name, append(flags, "--node-name", "node-1", "--nodes", "3")...)
 	t.Logf("three nodes Ready after %s", time.Since(began).Round(time.Millisecond))
 	archives, err := filepath.Glob(filepath.Join(images, "busybox.tar"))
 	if err != nil || len(archives) != 1 {
@@ -94,4 +94,74 @@ func TestSeveralNodes(t *testing.T) {
 	if _, err := os.Stat(c.dir); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", c.dir, err)
 	}
+}
+
+// TestFailover: of a node that is cut off or dead, the services forget the pods at
+// once and others run them within ten seconds, and never while it still does.
+func TestFailover(t *testing.T) {
+	c := threeNodes(t, "e2e-failover", "--failover")
+	c.feed(t, strings.Replace(everywhere, "kind: DaemonSet", "kind: Deployment", 1), "apply", "-f", "-")
+	for _, how := range []string{"partition", "stop"} {
+		c.kubectl(t, "rollout", "status", "deployment/teller", "--timeout=60s")
+		c.skiff(t, "node cordon node-1")
+		c.kubectl(t, "delete", "pods", "-l", "app=teller", "--wait")
+		c.kubectl(t, "rollout", "status", "deployment/teller", "--timeout=60s")
+		place := strings.Split(c.kubectl(t, "get", "pods", "-l", "app=teller", "-o", "jsonpath={.items[0].spec.nodeName}/{.items[0].metadata.uid}"), "/")
+		node, uid := place[0], place[1]
+		began := time.Now()
+		c.skiff(t, "node "+how+" "+node)
+		eventually(t, func() error {
+			if out := c.kubectl(t, "get", "node", node, "--no-headers"); !strings.Contains(out, "NotReady") {
+				return fmt.Errorf("%s", out)
+			}
+			return nil
+		})
+		t.Logf("%s: noticed after %s", how, time.Since(began).Round(100*time.Millisecond))
+		eventually(t, func() error {
+			ready := c.kubectl(t, "get", "pods", "-l", "app=teller", "-o",
+				`jsonpath={range .items[*]}{.metadata.uid}={.status.conditions[?(@.type=="Ready")].status} {end}`)
+			for _, pod := range strings.Fields(ready) {
+				if strings.HasSuffix(pod, "=True") && !strings.HasPrefix(pod, uid) {
+					return nil
+				}
+			}
+			return fmt.Errorf("no other pod is ready: %s", ready)
+		})
+		if left := c.processesOf(t, uid); len(left) > 0 {
+			t.Errorf("%s: another pod runs, and of the old one still %q", how, left)
+		}
+		took := time.Since(began)
+		if t.Logf("%s: replaced after %s", how, took.Round(100*time.Millisecond)); took > patience/2 {
+			t.Errorf("%s: the pod was replaced after %s", how, took)
+		}
+		c.skiff(t, "node "+map[string]string{"partition": "heal", "stop": "start"}[how]+" "+node)
+		eventually(t, func() error {
+			if out := c.kubectl(t, "get", "pods", "-l", "app=teller", "--no-headers"); strings.Count(out, "\n") != 1 {
+				return fmt.Errorf("the old pod is still there: %s", out)
+			}
+			return nil
+		})
+		c.kubectl(t, "wait", "node/"+node, "--for=condition=Ready", "--timeout=60s")
+	}
+	c.skiff(t, "node remove node-3")
+	if out := c.skiff(t, "node list"); strings.Contains(out, "node-3") {
+		t.Errorf("a node that was removed is listed:\n%s", out)
+	}
+}
+
+// processesOf are the processes in a pod's control groups.
+func (c cluster) processesOf(t *testing.T, uid string) []string {
+	t.Helper()
+	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, file := range groups {
+		if text, _ := os.ReadFile(file); strings.Contains(string(text), uid) {
+			line, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+			all = append(all, string(line))
+		}
+	}
+	return all
 }

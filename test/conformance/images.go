@@ -116,7 +116,10 @@ func website(name string) func(*pantry) [][]image.File {
 // busybox has its own tools before those of Debian, and a shell that is its own
 // where it can be.
 func busybox(p *pantry) [][]image.File {
-	files := []image.File{{Path: "bin/sh", Mode: executable, Data: p.read(p.program(shell))}}
+	files := []image.File{
+		{Path: "bin/sh", Mode: executable, Data: p.read(p.program(shell))},
+		{Path: "bin/sysctl", Mode: fs.ModeSymlink | 0o777, Link: "/bin/busybox"},
+	}
 	for _, name := range p.applets {
 		if name != "sh" && name != "bash" && name != "busybox" {
 			files = append(files, image.File{Path: "usr/local/bin/" + name, Mode: fs.ModeSymlink | 0o777, Link: "/bin/busybox"})
