@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skiff-sh/skiff/cluster"
+	"github.com/skiff-sh/skiff/dns"
 )
 
 // selection is which cluster of this machine a command is about.
@@ -65,6 +66,7 @@ type settings struct {
 	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain, registries, schedulerConfig string
 	noNode, failover                                                                                  bool
 	etcd                                                                                              cluster.EtcdConfig
+	dnsStubs                                                                                          []string
 }
 
 func (s *settings) flags(cmd *cobra.Command) {
@@ -76,6 +78,7 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.podCIDR, "pod-cidr", "", "range of this node's pod addresses (default 10.244.0.0/24)")
 	f.StringVar(&s.nodeCIDR, "node-cidr", "", "range of addresses of further nodes on this machine (default 10.245.0.0/24)")
 	f.StringVar(&s.domain, "cluster-domain", "", "DNS domain of the cluster (default cluster.local)")
+	f.StringArrayVar(&s.dnsStubs, "dns-stub", nil, "domain and the servers that its names are asked of, as corp.example=10.0.0.53; may be repeated")
 	f.StringVar(&s.schedulerConfig, "scheduler-config", "", "file with upstream's KubeSchedulerConfiguration: profiles of the scheduler")
 	f.StringVar(&s.registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringSliceVar(&s.etcd.Servers, "etcd-servers", nil, "URLs of an etcd to use in place of the built-in one")
@@ -122,6 +125,16 @@ func (s *settings) apply(c *cluster.Config) error {
 	c.Failover = c.Failover || s.failover
 	if s.noNode {
 		c.Node = false
+	}
+	if len(s.dnsStubs) > 0 {
+		c.DNSStubs = nil
+	}
+	for _, text := range s.dnsStubs {
+		stub, err := dns.ParseStub(text)
+		if err != nil {
+			return fmt.Errorf("--dns-stub %w", err)
+		}
+		c.DNSStubs = append(c.DNSStubs, stub)
 	}
 	if len(s.etcd.Servers) > 0 || s.etcd.CAFile != "" || s.etcd.CertFile != "" || s.etcd.KeyFile != "" {
 		c.Etcd = s.etcd

@@ -91,6 +91,7 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	settings := Config{
 		Name: agentName, ID: config.ID, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
 		ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
+		DNSStubs:   answer.DNSStubs,
 		Registries: config.Registries,
 	}
 	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it

@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/skiff-sh/skiff/dns"
 	"github.com/skiff-sh/skiff/pki"
 )
 
@@ -33,6 +34,8 @@ type Config struct {
 	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
 	PodCIDR     netip.Prefix `json:"podCIDR"`
 	Domain      string       `json:"domain"`
+	// DNSStubs are domains whose names are asked of servers of their own.
+	DNSStubs []dns.Stub `json:"dnsStubs,omitempty"`
 	// NodeCIDR is the network of the nodes beside the first that live in network
 	// namespaces of this machine.
 	NodeCIDR netip.Prefix `json:"nodeCIDR,omitzero"`
@@ -106,7 +109,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
 	}
 	_, err := schedulerProfiles(c.SchedulerConfig)
-	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries), err)
+	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries), c.stubs(), err)
 	if c.NodeCIDR.IsValid() && (!c.NodeCIDR.Addr().Is4() || c.NodeCIDR.Bits() < 16 || c.NodeCIDR.Bits() > 28) {
 		errs = append(errs, fmt.Errorf("--node-cidr %q: must be an IPv4 range of 16 to 65536 addresses, such as %s", c.NodeCIDR, defaultNodeCIDR))
 	}
@@ -122,6 +125,28 @@ func (c *Config) Validate() error {
 	}
 	if c.PodCIDR.Bits() > c.PodCIDR.Addr().BitLen()-4 {
 		errs = append(errs, fmt.Errorf("--pod-cidr %q: must be a range such as %s", c.PodCIDR, defaultPodCIDR))
+	}
+	return errors.Join(errs...)
+}
+
+// stubs: the cluster's own names are always its own, and a query must not come
+// back to where it was asked.
+func (c *Config) stubs() error {
+	var errs []error
+	seen := map[string]bool{}
+	for _, s := range c.DNSStubs {
+		if s.Domain == c.Domain || strings.HasSuffix(s.Domain, "."+c.Domain) {
+			errs = append(errs, fmt.Errorf("--dns-stub %s: the cluster answers the names of %s itself: give another domain", s.Domain, c.Domain))
+		}
+		if seen[s.Domain] {
+			errs = append(errs, fmt.Errorf("--dns-stub %s: given twice: list all its servers in one, as %s=10.0.0.53,10.0.0.54", s.Domain, s.Domain))
+		}
+		seen[s.Domain] = true
+		for _, server := range s.Servers {
+			if c.ServiceCIDR.IsValid() && server.Addr() == DNSAddress(c.ServiceCIDR) {
+				errs = append(errs, fmt.Errorf("--dns-stub %s: %s is the cluster's own DNS: give the server that knows the domain", s.Domain, server.Addr()))
+			}
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -28,6 +28,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/skiff-sh/skiff/dns"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -53,6 +54,7 @@ type joinAnswer struct {
 	PodCIDR     netip.Prefix `json:"podCIDR"`
 	ClusterCIDR netip.Prefix `json:"clusterCIDR"`
 	Domain      string       `json:"domain"`
+	DNSStubs    []dns.Stub   `json:"dnsStubs,omitempty"`
 }
 
 // JoinToken lets a machine join: it proves the right to, and names the
@@ -156,6 +158,7 @@ func (j *joiner) join(req joinRequest) (*joinAnswer, error) {
 	return &joinAnswer{
 		Certificate: (&pki.Pair{Certificate: certificate}).CertificatePEM(), Authority: j.id.authority.CertificatePEM(),
 		ServiceCIDR: j.config.ServiceCIDR, PodCIDR: pods, ClusterCIDR: clusterRange(j.config.PodCIDR), Domain: j.config.Domain,
+		DNSStubs: j.config.DNSStubs,
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -52,6 +53,7 @@ type NodeConfig struct {
 	PodCIDR     netip.Prefix
 	ClusterCIDR netip.Prefix // all nodes' pods
 	Domain      string
+	DNSStubs    []dns.Stub
 	Runtime     string
 	Registries  string
 	Lease       time.Duration // of a node that fences itself; 0 of others
@@ -62,7 +64,7 @@ func (c *Config) nodeConfig(address netip.Addr) NodeConfig {
 	return NodeConfig{
 		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Listen: c.NodeListen, ServiceCIDR: c.ServiceCIDR,
 		PodCIDR: c.PodCIDR, ClusterCIDR: clusterRange(c.PodCIDR), Domain: c.Domain, Runtime: c.Runtime,
-		Registries: c.Registries,
+		DNSStubs: c.DNSStubs, Registries: c.Registries,
 	}
 }
 
@@ -138,7 +140,7 @@ func (n *NodeConfig) agent() node.Config {
 	return node.Config{
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
 		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
-		CgroupRoot: n.group(), Lease: n.Lease,
+		CgroupRoot: n.group(), Lease: n.Lease, ResolvConf: resolvConf,
 	}
 }
 
@@ -218,19 +220,32 @@ func (n *nodeRole) run(parts *components, c client.Client) {
 	parts.start("health-ports", func(ctx context.Context) error {
 		return health.Run(ctx, health.Deps{Cache: c.Cache(), Node: n.config.Name, Log: n.log.With("component", "proxy")})
 	})
-	parts.start("dns", func(ctx context.Context) error {
-		if err := n.ensureBridge(); err != nil {
-			return err
-		}
-		return dns.Run(ctx, dns.Deps{
-			Cache: c.Cache(), Domain: n.config.Domain, Log: n.log.With("component", "dns"),
-			Listen:      []netip.AddrPort{netip.AddrPortFrom(lease.Gateway(n.config.PodCIDR), dnsPort)},
-			Nameservers: []netip.Addr{DNSAddress(n.config.ServiceCIDR)},
-		})
-	})
+	parts.start("dns", func(ctx context.Context) error { return n.runDNS(ctx, c) })
 }
 
-const dnsPort = 53
+const (
+	dnsPort    = 53
+	resolvConf = "/etc/resolv.conf"
+)
+
+// runDNS answers the node's pods. Their resolvers search as the agent, which
+// reads the same file, has them search.
+func (n *nodeRole) runDNS(ctx context.Context, c client.Client) error {
+	if err := n.ensureBridge(); err != nil {
+		return err
+	}
+	resolv, err := os.ReadFile(resolvConf)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the node's search domains: %w", err)
+	}
+	return dns.Run(ctx, dns.Deps{
+		Cache: c.Cache(), Domain: n.config.Domain, Log: n.log.With("component", "dns"),
+		Listen:      []netip.AddrPort{netip.AddrPortFrom(lease.Gateway(n.config.PodCIDR), dnsPort)},
+		Nameservers: []netip.Addr{DNSAddress(n.config.ServiceCIDR)},
+		ResolvConf:  resolvConf, Stubs: n.config.DNSStubs,
+		Node: n.config.Name, Searches: node.ParseResolv(string(resolv)).Searches,
+	})
+}
 
 // runAgent runs the node agent and its own API.
 func (n *nodeRole) runAgent(ctx context.Context, c client.Client) error {

@@ -17,6 +17,9 @@ type Reply struct {
 	// if it is not of this zone, or the target of an external name, whose
 	// records then follow Answer. Empty: the reply is complete.
 	Forward string
+	// Try are names to ask the upstream servers for in turn: the first that
+	// exists is the answer, by an alias. If none does, the reply stands.
+	Try []string
 }
 
 // maxChase bounds external names that point at each other.

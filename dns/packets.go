@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"context"
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
@@ -43,18 +42,22 @@ func (st *state) store(query []byte, p *packet) {
 type packet struct {
 	turn  atomic.Uint32
 	bytes [][]byte
+	// searcher is the namespace whose pods are answered otherwise, see Search:
+	// with searched or, where that is nil, with what upstream servers say.
+	searcher string
+	searched *packet
 }
 
-// answerFast copies a kept answer to out and returns its length; 0 if there is
-// none. The key is the whole query but its id: flags, the name in the client's
-// spelling, and EDNS.
-func (st *state) answerFast(query, out []byte) int {
+// kept is the answer kept for a query, or nil. The key is the whole query but
+// its id: flags, the name in the client's spelling, and EDNS.
+func (st *state) kept(query []byte) *packet {
 	st.mu.RLock()
-	p, ok := st.packets[string(query[2:])]
-	st.mu.RUnlock()
-	if !ok {
-		return 0
-	}
+	defer st.mu.RUnlock()
+	return st.packets[string(query[2:])]
+}
+
+// copyTo writes the answer to a query to out and returns its length.
+func (p *packet) copyTo(out, query []byte) int {
 	b := p.bytes[0]
 	if n := uint32(len(p.bytes)); n > 1 {
 		b = p.bytes[p.turn.Add(1)%n]
@@ -66,19 +69,35 @@ func (st *state) answerFast(query, out []byte) int {
 
 // keep answers a query of this zone and keeps the bytes. It returns nil if the
 // query is not for the zone alone.
-func (s *Server) keep(ctx context.Context, st *state, query []byte) []byte {
+func (s *Server) keep(st *state, query []byte) *packet {
 	req := new(dns.Msg)
 	if req.Unpack(query) != nil || req.Response || checkQuery(req) != 0 {
 		return nil
 	}
-	r := Answer(st.zone, req.Question[0])
-	if r.Forward != "" {
+	q := req.Question[0]
+	p := s.encode(req, Answer(st.zone, q))
+	if p == nil {
+		return nil
+	}
+	if namespace, _, ok := st.zone.searched(q); ok {
+		p.searcher = namespace
+		p.searched = s.encode(req, Search(st.zone, q, namespace, s.opts.Searches))
+	}
+	st.store(query, p)
+	return p
+}
+
+// encode makes the packet of a reply that needs no upstream server; nil of others.
+func (s *Server) encode(req *dns.Msg, r Reply) *packet {
+	if r.Forward != "" || len(r.Try) > 0 {
 		return nil
 	}
 	p := &packet{}
 	for turn := range max(1, min(maxTurns, addresses(r.Answer))) {
-		m := s.respond(ctx, st.zone, req)
-		rotate(m.Answer, turn)
+		if turn > 0 {
+			rotate(r.Answer)
+		}
+		m := s.message(req, r)
 		m.Compress = true
 		m.Truncate(udpSize(req))
 		b, err := m.Pack()
@@ -87,8 +106,7 @@ func (s *Server) keep(ctx context.Context, st *state, query []byte) []byte {
 		}
 		p.bytes = append(p.bytes, b)
 	}
-	st.store(query, p)
-	return p.bytes[0]
+	return p
 }
 
 // addresses counts the address records at the end of an answer.
@@ -102,15 +120,12 @@ func addresses(rrs []dns.RR) int {
 	return n
 }
 
-// rotate turns the address records, which follow any aliases.
-func rotate(rrs []dns.RR, by int) {
+// rotate moves the first address record, which follows any aliases, to the end.
+func rotate(rrs []dns.RR) {
 	tail := rrs[len(rrs)-addresses(rrs):]
-	if len(tail) < 2 {
-		return
-	}
-	by %= len(tail)
-	turned := append(append([]dns.RR{}, tail[by:]...), tail[:by]...)
-	copy(tail, turned)
+	first := tail[0]
+	copy(tail, tail[1:])
+	tail[len(tail)-1] = first
 }
 
 // udpSize is how long an answer over UDP may be.

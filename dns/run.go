@@ -4,15 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-
 	"github.com/skiff-sh/skiff/resource"
-	"github.com/skiff-sh/skiff/view"
 	"github.com/skiff-sh/skiff/watchcache"
 )
 
@@ -30,8 +25,13 @@ type Deps struct {
 	// cluster address of kube-dns.
 	Nameservers []netip.Addr
 	ResolvConf  string // of the host; "" is /etc/resolv.conf
-	Ready       func() // called once queries are answered; may be nil
-	Log         *slog.Logger
+	Stubs       []Stub
+	// Node is this node's name: its pods are told by their addresses, and their
+	// search paths, which end with Searches, are gone for them. "" for nobody's.
+	Node     string
+	Searches []string
+	Ready    func() // called once queries are answered; may be nil
+	Log      *slog.Logger
 }
 
 // Run answers until the context ends.
@@ -46,7 +46,10 @@ func Run(ctx context.Context, d Deps) error {
 	for _, a := range d.Listen {
 		ours = append(ours, a.Addr())
 	}
-	s, err := Listen(Options{Listen: d.Listen, Upstream: NewForwarder(ResolvConf(d.ResolvConf, ours)), Log: d.Log})
+	s, err := Listen(Options{
+		Listen: d.Listen, Searches: d.Searches, Log: d.Log,
+		Upstream: NewStubs(d.Stubs, NewForwarder(ResolvConf(d.ResolvConf, ours))),
+	})
 	if err != nil {
 		return err
 	}
@@ -74,8 +77,9 @@ func follow(ctx context.Context, d Deps, s *Server) {
 		if reader != nil {
 			reader.Close()
 		}
-		reader = d.Cache.Read(v.Revision(), resource.Services.Info, resource.EndpointSlices.Info, resource.Namespaces.Info)
-		f = newFollower(NewZone(d.Domain, d.TTL).WithNameservers(d.Nameservers), v)
+		reader = d.Cache.Read(v.Revision(), resource.Services.Info, resource.EndpointSlices.Info, resource.Namespaces.Info, resource.Pods.Info)
+		f = newFollower(NewZone(d.Domain, d.TTL).WithNameservers(d.Nameservers), v, d.Node)
+		s.SetClients(f.namespaces())
 	}
 	restart()
 	defer func() { reader.Close() }()
@@ -90,108 +94,16 @@ func follow(ctx context.Context, d Deps, s *Server) {
 		case <-reader.Ready():
 		}
 		changes, v, err := reader.Poll()
-		switch {
-		case err != nil: // fallen behind: read all again
+		if err != nil { // fallen behind: read all again
 			restart()
-		case !f.take(changes, v):
+			s.Set(f.zone)
 			continue
 		}
-		s.Set(f.zone)
-	}
-}
-
-// follower keeps a zone in step with a view.
-type follower struct {
-	zone   *Zone
-	slices map[view.Key]map[string]*discoveryv1.EndpointSlice // by service, then slice name
-}
-
-func newFollower(z *Zone, v *view.View) *follower {
-	f := &follower{zone: z, slices: map[view.Key]map[string]*discoveryv1.EndpointSlice{}}
-	for n := range view.List(v, resource.Namespaces, "") {
-		f.zone = f.zone.WithNamespace(n.Name)
-	}
-	for s := range view.List(v, resource.EndpointSlices, "") {
-		f.putSlice(s)
-	}
-	for s := range view.List(v, resource.Services, "") {
-		f.zone = f.zone.WithService(s, f.slicesOf(view.KeyOf(s)))
-	}
-	return f
-}
-
-func serviceOf(s *discoveryv1.EndpointSlice) view.Key {
-	return view.Key{Namespace: s.Namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
-}
-
-func (f *follower) putSlice(s *discoveryv1.EndpointSlice) {
-	key := serviceOf(s)
-	if f.slices[key] == nil {
-		f.slices[key] = map[string]*discoveryv1.EndpointSlice{}
-	}
-	f.slices[key][s.Name] = s
-}
-
-func (f *follower) dropSlice(s *discoveryv1.EndpointSlice) {
-	key := serviceOf(s)
-	delete(f.slices[key], s.Name)
-	if len(f.slices[key]) == 0 {
-		delete(f.slices, key)
-	}
-}
-
-// slicesOf lists the slices of a service in the order of their names, so that
-// answers do not change their order for nothing.
-func (f *follower) slicesOf(service view.Key) []*discoveryv1.EndpointSlice {
-	var out []*discoveryv1.EndpointSlice
-	for _, name := range slices.Sorted(maps.Keys(f.slices[service])) {
-		out = append(out, f.slices[service][name])
-	}
-	return out
-}
-
-// take carries the changes to the view v over to the zone, and says whether
-// any name may have changed. Endpoints of services with a cluster address, by
-// far the most frequent changes, do not: kept answers stay.
-func (f *follower) take(changes []watchcache.Change, v *view.View) bool {
-	before := f.zone
-	services := map[view.Key]bool{} // true: the service itself has changed
-	for _, c := range changes {
-		if c.Old != nil {
-			if s, ok := c.Old.Object.(*discoveryv1.EndpointSlice); ok {
-				f.dropSlice(s)
-				services[serviceOf(s)] = services[serviceOf(s)]
-			}
+		if f.takeClients(changes) {
+			s.SetClients(f.namespaces())
 		}
-		switch obj := c.Entry().Object.(type) {
-		case *corev1.Service:
-			services[view.KeyOf(obj)] = true
-		case *discoveryv1.EndpointSlice:
-			services[serviceOf(obj)] = services[serviceOf(obj)]
-			if c.New != nil {
-				f.putSlice(obj)
-			}
-		case *corev1.Namespace:
-			f.takeNamespace(obj.Name, c)
+		if f.take(changes, v) {
+			s.Set(f.zone)
 		}
-	}
-	for key, itself := range services {
-		s, ok := view.Get(v, resource.Services, key.Namespace, key.Name)
-		switch {
-		case !ok:
-			f.zone = f.zone.WithoutService(key.Namespace, key.Name)
-		case itself || s.Spec.ClusterIP == corev1.ClusterIPNone:
-			f.zone = f.zone.WithService(s, f.slicesOf(key))
-		}
-	}
-	return f.zone != before
-}
-
-func (f *follower) takeNamespace(name string, c watchcache.Change) {
-	switch {
-	case c.New == nil:
-		f.zone = f.zone.WithoutNamespace(name)
-	case c.Old == nil:
-		f.zone = f.zone.WithNamespace(name)
 	}
 }

@@ -49,7 +49,7 @@ func TestRun(t *testing.T) {
 	done, ready := make(chan error, 1), make(chan struct{})
 	go func() {
 		done <- Run(ctx, Deps{
-			Cache: c.cache, Listen: []netip.AddrPort{netip.MustParseAddrPort(addr)},
+			Cache: c.cache, Listen: []netip.AddrPort{netip.MustParseAddrPort(addr)}, Node: "a",
 			Ready: func() { close(ready) }, Log: slog.New(slog.DiscardHandler),
 		})
 	}()
@@ -66,7 +66,7 @@ func TestRun(t *testing.T) {
 			if want == "" && got.Rcode == dns.RcodeNameError {
 				return
 			}
-			if len(got.Answer) == 1 && got.Answer[0].(*dns.A).A.String() == want {
+			if n := len(got.Answer); n > 0 && got.Answer[n-1].(*dns.A).A.String() == want {
 				return
 			}
 		}
@@ -80,6 +80,16 @@ func TestRun(t *testing.T) {
 	until("db-0.db.default.svc.cluster.local.", "10.77.0.2")
 	c.remove(resource.EndpointSlices.Info, "default", "db-1")
 	until("db-0.db.default.svc.cluster.local.", "")
+	// A pod that has our address searches, until it is gone.
+	until("other.prod.default.svc.cluster.local.", "")
+	c.put(resource.Services.Info, clusterService("prod", "other", "10.96.0.22"))
+	c.put(resource.Pods.Info, searchingPod("default", "us", "127.0.0.1"))
+	until("other.prod.default.svc.cluster.local.", "10.96.0.22")
+	c.put(resource.Pods.Info, searchingPod("default", "after-us", "127.0.0.1"))
+	c.remove(resource.Pods.Info, "default", "us")
+	until("other.prod.default.svc.cluster.local.", "10.96.0.22")
+	c.remove(resource.Pods.Info, "default", "after-us")
+	until("other.prod.default.svc.cluster.local.", "")
 	for range 20 { // more than the log keeps
 		c.put(resource.Services.Info, clusterService("default", "other", "10.96.0.21"))
 		c.remove(resource.Services.Info, "default", "web")

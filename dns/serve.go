@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -25,6 +24,9 @@ type Options struct {
 	Listen []netip.AddrPort
 	// Upstream answers what is not of the zone; nil refuses it.
 	Upstream Resolver
+	// Searches are the node's own search domains, which pods' search paths end
+	// with.
+	Searches []string
 	Log      *slog.Logger
 }
 
@@ -39,6 +41,7 @@ type Resolver interface {
 type Server struct {
 	opts    Options
 	state   atomic.Pointer[state]
+	clients atomic.Pointer[map[netip.Addr]string]
 	forward chan struct{} // one token a forwarded query under way
 	ready   chan struct{}
 	once    sync.Once
@@ -97,6 +100,19 @@ func (s *Server) Set(z *Zone) {
 	s.once.Do(func() { close(s.ready) })
 }
 
+// SetClients says which namespaces pods are of, by their addresses. Names that
+// they search for are found for them; all others search by themselves. The map
+// must not change any more.
+func (s *Server) SetClients(namespaces map[netip.Addr]string) { s.clients.Store(&namespaces) }
+
+// namespaceOf is "" for a client that is not known.
+func (s *Server) namespaceOf(client netip.Addr) string {
+	if m := s.clients.Load(); m != nil {
+		return (*m)[client]
+	}
+	return ""
+}
+
 // Ready is closed once the server has a zone.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
@@ -138,52 +154,6 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// respond answers a parsed query in full. It may wait for upstream servers.
-func (s *Server) respond(ctx context.Context, z *Zone, req *dns.Msg) *dns.Msg {
-	q := req.Question[0]
-	r := Answer(z, q)
-	m := new(dns.Msg)
-	m.SetReply(req)
-	m.RecursionAvailable = s.opts.Upstream != nil
-	m.Authoritative = r.Forward == "" || len(r.Answer) > 0
-	m.Rcode, m.Answer, m.Ns, m.Extra = r.Rcode, r.Answer, r.Authority, r.Extra
-	if r.Forward != "" {
-		s.ask(ctx, req, m, r.Forward)
-	}
-	if opt := req.IsEdns0(); opt != nil {
-		m.SetEdns0(maxUDPSize, opt.Do())
-	}
-	return m
-}
-
-// ask completes a reply with what the upstream servers say.
-func (s *Server) ask(ctx context.Context, req, m *dns.Msg, name string) {
-	if s.opts.Upstream == nil || !req.RecursionDesired {
-		if len(m.Answer) == 0 {
-			m.Rcode = dns.RcodeRefused
-		}
-		return
-	}
-	q := req.Question[0]
-	q.Name = name
-	opt := req.IsEdns0()
-	up, err := s.opts.Upstream.Resolve(ctx, q, opt != nil && opt.Do(), req.CheckingDisabled)
-	if err != nil {
-		s.opts.Log.Debug("forward query", "name", name, "error", err)
-		m.Rcode = dns.RcodeServerFailure
-		return
-	}
-	m.Rcode = up.Rcode
-	m.AuthenticatedData = up.AuthenticatedData && len(m.Answer) == 0
-	m.Answer = append(m.Answer, up.Answer...)
-	m.Ns = append(m.Ns, up.Ns...)
-	for _, rr := range up.Extra {
-		if rr.Header().Rrtype != dns.TypeOPT {
-			m.Extra = append(m.Extra, rr)
-		}
-	}
-}
-
 // refusal is the reply to a query that is not answered from records.
 func refusal(req *dns.Msg, rcode int) *dns.Msg {
 	m := new(dns.Msg)
@@ -206,7 +176,7 @@ func checkQuery(m *dns.Msg) int {
 }
 
 // answerSlow answers any message as bytes, at most size long; nil is silence.
-func (s *Server) answerSlow(ctx context.Context, packet []byte, size int) []byte {
+func (s *Server) answerSlow(ctx context.Context, packet []byte, size int, client netip.Addr) []byte {
 	req := new(dns.Msg)
 	if err := req.Unpack(packet); err != nil {
 		return formatError(packet)
@@ -223,7 +193,7 @@ func (s *Server) answerSlow(ctx context.Context, packet []byte, size int) []byte
 	if rcode != 0 {
 		m = refusal(req, rcode)
 	} else {
-		m = s.respond(ctx, st.zone, req)
+		m = s.respond(ctx, st.zone, req, s.namespaceOf(client))
 	}
 	if rcode == dns.RcodeBadVers {
 		m.SetEdns0(maxUDPSize, false)
@@ -248,47 +218,4 @@ func formatError(packet []byte) []byte {
 	out[2] = out[2]&0x79 | 0x80
 	out[3] = dns.RcodeFormatError
 	return out
-}
-
-// tcpIdle is how long a connection may be silent (RFC 7766 asks for seconds).
-const tcpIdle = 10 * time.Second
-
-// maxTCP bounds the connections; more wait to be accepted.
-const maxTCP = 256
-
-func (s *Server) serveTCP(ctx context.Context, l net.Listener, wg *sync.WaitGroup) error {
-	slots := make(chan struct{}, maxTCP)
-	for {
-		slots <- struct{}{}
-		c, err := l.Accept()
-		if err != nil {
-			return fmt.Errorf("accept DNS connection: %w", err)
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			stop := context.AfterFunc(ctx, func() { c.Close() })
-			defer stop()
-			defer c.Close()
-			s.serveConn(ctx, &dns.Conn{Conn: c})
-		})
-	}
-}
-
-func (s *Server) serveConn(ctx context.Context, c *dns.Conn) {
-	for {
-		if err := c.SetDeadline(time.Now().Add(tcpIdle)); err != nil {
-			return
-		}
-		packet, err := c.ReadMsgHeader(nil)
-		if err != nil {
-			return
-		}
-		out := s.answerSlow(ctx, packet, dns.MaxMsgSize)
-		if out == nil {
-			return
-		}
-		if _, err := c.Write(out); err != nil {
-			return
-		}
-	}
 }

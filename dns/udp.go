@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -77,17 +78,26 @@ func (s *Server) handle(ctx context.Context, st *state, b *batch, i int, c *net.
 	if len(query) < 12 {
 		return
 	}
-	if st != nil {
-		if n := st.answerFast(query, b.answer[i][:]); n > 0 {
-			b.reply(i, n)
-			return
-		}
-		if out := s.keep(ctx, st, query); out != nil && len(out) <= maxUDPSize {
-			b.reply(i, copy(b.answer[i][:], out))
-			return
-		}
+	if p := s.find(st, query, &b.from[i]); p != nil {
+		b.reply(i, p.copyTo(b.answer[i][:], query))
+		return
 	}
 	s.handleLater(ctx, append([]byte(nil), query...), b.from[i], c)
+}
+
+// find returns the answer to a query if that takes no upstream server.
+func (s *Server) find(st *state, query []byte, from *unix.RawSockaddrAny) *packet {
+	if st == nil {
+		return nil
+	}
+	p := st.kept(query)
+	if p == nil {
+		p = s.keep(st, query)
+	}
+	if p != nil && p.searcher != "" && s.namespaceOf(addrOf(from)) == p.searcher {
+		return p.searched
+	}
+	return p
 }
 
 // handleLater answers in a goroutine, unless too many wait already: then the
@@ -100,7 +110,7 @@ func (s *Server) handleLater(ctx context.Context, query []byte, from unix.RawSoc
 	}
 	go func() {
 		defer func() { <-s.forward }()
-		out := s.answerSlow(ctx, query, udpSizeOf(query))
+		out := s.answerSlow(ctx, query, udpSizeOf(query), addrOf(&from))
 		if out == nil {
 			return
 		}
@@ -175,6 +185,17 @@ func (b *batch) callFrom(trap, fd uintptr, first int) (int, syscall.Errno) {
 	r, _, errno := unix.Syscall6(trap, fd, uintptr(unsafe.Pointer(&b.out[first])), uintptr(b.pending-first), unix.MSG_DONTWAIT, 0, 0)
 	runtime.KeepAlive(b)
 	return int(r), errno
+}
+
+// addrOf reads the address alone; the zero one if it is of another family.
+func addrOf(sa *unix.RawSockaddrAny) netip.Addr {
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(sa)).Addr)
+	case unix.AF_INET6:
+		return netip.AddrFrom16((*unix.RawSockaddrInet6)(unsafe.Pointer(sa)).Addr).Unmap()
+	}
+	return netip.Addr{}
 }
 
 // udpAddr reads a kernel address; nil if it is of another family.
