@@ -71,6 +71,7 @@ func FuzzSearch(f *testing.F) {
 	f.Add("web.default.svc.cluster.local.default.svc.cluster.local.", uint16(dns.TypeA), "default")
 	f.Add("www.example.org.prod.svc.cluster.local.", uint16(dns.TypeAAAA), "prod")
 	f.Add("web-7.shop.default.svc.cluster.local.", uint16(dns.TypeA), "default")
+	f.Add(".\x86.prod.svC.Cluster.loCAl", uint16(28), "prod") // lower case is longer
 	z := searchZone()
 	f.Fuzz(func(t *testing.T, name string, qtype uint16, namespace string) {
 		q := dns.Question{Name: dns.Fqdn(name), Qtype: qtype, Qclass: dns.ClassINET}
