@@ -174,7 +174,7 @@ func upCommand() *cobra.Command {
 	}
 	which.flags(cmd)
 	set.flags(cmd)
-	cmd.Flags().IntVar(&nodes, "nodes", 1, "how many nodes, those beside the first in network namespaces of this machine")
+	cmd.Flags().IntVar(&nodes, "nodes", 0, "how many nodes, those beside the first in network namespaces of this machine (default 1, with --no-node none)")
 	cmd.Flags().BoolVar(&wait, "wait", true, "return when the nodes are ready and DNS answers")
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "give up waiting after this time")
 	return cmd
