@@ -103,7 +103,7 @@ func newLocalNode(c Config, name string) (localNode, error) {
 		return localNode{}, fmt.Errorf("node %q is there already: choose another name", name)
 	}
 	n := localNode{AgentConfig{
-		TokenFile: c.Paths().JoinToken(), NodeName: name, NodeListen: defaultNodeListen, Registries: c.Registries,
+		TokenFile: c.Paths().JoinToken(), NodeName: name, NodeListen: defaultNodeListen,
 		DataDir: filepath.Join(c.Paths().Nodes(), name), ID: c.id() + "-" + name, Address: address,
 	}, c.lan(), c.Runtime}
 	return n, n.save(c)

@@ -106,7 +106,7 @@ func (c *Config) removeLAN() error {
 		return nil // its node gives back the settings of the kernel
 	}
 	n := c.nodeConfig(netip.Addr{})
-	return network.Teardown(n.network())
+	return errors.Join(network.Teardown(n.network()), n.removeRunDir())
 }
 
 // routeToNodes lets this machine route between the pods of local nodes. All routes

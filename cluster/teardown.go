@@ -43,10 +43,14 @@ func teardown(ctx context.Context, config NodeConfig, progress Progress) error {
 		return err
 	}
 	progress("removed network, service rules, mounts and control groups")
-	if err := os.RemoveAll(config.runDir()); err != nil {
-		return fmt.Errorf("remove %s: %w", config.runDir(), err)
+	return config.removeRunDir()
+}
+
+func (n *NodeConfig) removeRunDir() error {
+	if err := os.RemoveAll(n.runDir()); err != nil {
+		return fmt.Errorf("remove %s: %w", n.runDir(), err)
 	}
-	_ = os.Remove(filepath.Dir(config.runDir())) // stays where another cluster runs
+	_ = os.Remove(filepath.Dir(n.runDir())) // stays where another cluster runs
 	return nil
 }
 
