@@ -182,6 +182,9 @@ func New(config Config, deps Deps) (*Server, error) {
 // it.
 func (s *Server) Cache() *watchcache.Cache { return s.cache }
 
+// Authenticate returns the user of a request to what is served beside the API.
+func (s *Server) Authenticate(r *http.Request) (authn.User, error) { return s.auth.Authenticate(r) }
+
 // View is the current view.
 func (s *Server) View() *view.View { return s.cache.View() }
 

@@ -95,11 +95,12 @@ func agentCommand() *cobra.Command {
 	var config cluster.AgentConfig
 	level, file := "", ""
 	cmd := &cobra.Command{
-		Use:   "agent --server URL --token TOKEN",
+		Use:   "agent --server URL [--token TOKEN]",
 		Short: "Run this machine as a node of a cluster elsewhere, in the foreground",
 		Long: `Run this machine as a node of a cluster elsewhere, in the foreground.
 
-Its pods go on when it ends. "skiff down --name agent" stops them and takes back
+The token is needed to join only: the certificate that the node gets is kept, and
+made anew at each start. Its pods go on when it ends. "skiff down --name agent" stops them and takes back
 what the node changed on this machine; "skiff image load --name agent" loads images.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -118,7 +119,7 @@ what the node changed on this machine; "skiff image load --name agent" loads ima
 	f := cmd.Flags()
 	defaults := cluster.DefaultAgentConfig()
 	f.StringVar(&config.Server, "server", "", "URL of the API server, such as https://10.0.0.1:6443")
-	f.StringVar(&config.Token, "token", "", "the cluster's join token: \"skiff token\" on the server prints it")
+	f.StringVar(&config.Token, "token", "", "a join token: \"skiff token create\" on the server makes one; a machine that has joined needs none")
 	f.StringVar(&config.NodeName, "node-name", defaults.NodeName, "name of this machine's node")
 	f.StringVar(&config.NodeListen, "node-listen", defaults.NodeListen, "address and port of the node agent's API")
 	f.StringVar(&config.DataDir, "data-dir", defaults.DataDir, "the agent's directory")

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,14 @@ func newAdmin(paths Paths) (*admin, error) {
 	return &admin{server: config.Host, http: client}, nil
 }
 
+// runningAdmin is the administrator of a cluster that runs on this machine.
+func runningAdmin(config Config) (*admin, error) {
+	if !running(config.Paths()) {
+		return nil, fmt.Errorf("cluster %q does not run on this machine: start it with \"skiff up\"", config.Name)
+	}
+	return newAdmin(config.Paths())
+}
+
 // get reads a document into out; a nil out only wants success.
 func (a *admin) get(ctx context.Context, path string, out any) error {
 	return a.do(ctx, http.MethodGet, path, out)
@@ -41,10 +50,25 @@ func (a *admin) get(ctx context.Context, path string, out any) error {
 
 // do makes a request without a body and reads the answer into out.
 func (a *admin) do(ctx context.Context, method, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, a.server+path, nil)
+	return a.send(ctx, method, path, nil, out)
+}
+
+// send makes a request with a document, unless it is nil, and reads the answer
+// into out.
+func (a *admin) send(ctx context.Context, method, path string, document, out any) error {
+	var body io.Reader
+	if document != nil {
+		data, err := json.Marshal(document)
+		if err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, a.server+path, body)
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
+	req.Header.Set("Content-Type", "application/json")
 	res, err := a.http.Do(req)
 	if err != nil {
 		return err
@@ -57,7 +81,7 @@ func (a *admin) do(ctx context.Context, method, path string, out any) error {
 	if res.StatusCode == http.StatusNotFound {
 		return fmt.Errorf("%s %s: %w", method, path, errNotFound)
 	}
-	if res.StatusCode != http.StatusOK {
+	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusCreated {
 		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, data)
 	}
 	if out == nil {

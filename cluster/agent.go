@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 )
 
@@ -57,10 +58,6 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 		}
 		config.Token = string(data)
 	}
-	token, err := ParseJoinToken(config.Token)
-	if err != nil {
-		return err
-	}
 	if err := errors.Join(nodeListenAddress(config.NodeListen), registriesDir(config.Registries)); err != nil {
 		return err
 	}
@@ -72,15 +69,27 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 		return err
 	}
 	defer unlock()
+	keep := pki.Directory{Path: Paths{Data: config.DataDir}.PKI(), Now: time.Now}
+	kept, err := keptIdentity(keep, config.NodeName)
+	if err != nil {
+		return err
+	}
+	token, err := tokenOrKept(config.Token, kept, time.Now())
+	if err != nil {
+		return err
+	}
 	address := nodeAddress(netip.Addr{})
 	ask, stop := config.boundedByFence(ctx)
 	defer stop()
-	answer, key, err := askToJoin(ask, config.Server, token, config.NodeName, []netip.Addr{address})
+	answer, key, err := askToJoin(ask, config.Server, token, kept, config.NodeName, []netip.Addr{address})
 	if err != nil {
 		return errors.Join(err, config.fenceUnjoined(err))
 	}
 	id, err := identityOf(answer, key)
 	if err != nil {
+		return err
+	}
+	if err := id.keep(keep); err != nil {
 		return err
 	}
 	return runNode(ctx, config, answer, id, address, log)

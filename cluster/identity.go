@@ -3,9 +3,15 @@ package cluster
 import (
 	"crypto/ecdsa"
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/skiff-sh/skiff/apiserver"
 	"github.com/skiff-sh/skiff/apiserver/authn"
@@ -135,4 +141,52 @@ func identityOf(answer *joinAnswer, key *ecdsa.PrivateKey) (*identity, error) {
 		return nil, err
 	}
 	return &identity{authority: &pki.Pair{Certificate: authority}, node: &pki.Pair{Certificate: certificate, Key: key}}, nil
+}
+
+const (
+	keptNode      = "kubelet"
+	keptAuthority = "ca.crt"
+)
+
+// keep stores what a node has joined with, so that it needs no token when it
+// begins again.
+func (id *identity) keep(d pki.Directory) error {
+	if err := d.Store(keptNode, id.node); err != nil {
+		return err
+	}
+	return pki.WriteFile(filepath.Join(d.Path, keptAuthority), id.authority.CertificatePEM())
+}
+
+// keptIdentity is what a node of a name has joined with before, nil if it has
+// not, or what is left of it is of no use: then a token is needed.
+func keptIdentity(d pki.Directory, name string) (*identity, error) {
+	text, err := os.ReadFile(filepath.Join(d.Path, keptAuthority))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster's authority: %w", err)
+	}
+	authority, err := pki.ParseCertificate(text)
+	if err != nil {
+		return nil, nil //nolint:nilerr // joining writes it anew
+	}
+	node, err := d.Load(keptNode)
+	if err != nil || node.Certificate.CheckSignatureFrom(authority) != nil || node.Certificate.Subject.CommonName != authn.NodePrefix+name {
+		return nil, nil //nolint:nilerr // likewise, such as after a crash between the two files of a pair
+	}
+	return &identity{authority: &pki.Pair{Certificate: authority}, node: node}, nil
+}
+
+// tokenOrKept is the token that was given. Without one a node that has joined
+// before goes by what it has kept.
+func tokenOrKept(text string, kept *identity, now time.Time) (JoinToken, error) {
+	if text != "" || kept == nil {
+		return ParseJoinToken(text)
+	}
+	if end := kept.node.Certificate.NotAfter; !now.Before(end) {
+		return JoinToken{}, fmt.Errorf("the node's certificate expired on %s: make a token with \"skiff token create\" on the server and pass it with --token",
+			end.Format(time.DateOnly))
+	}
+	return JoinToken{AuthorityHash: kept.authority.Hash()}, nil
 }

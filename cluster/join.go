@@ -28,6 +28,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/dns"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
@@ -58,7 +59,8 @@ type joinAnswer struct {
 }
 
 // JoinToken lets a machine join: it proves the right to, and names the
-// cluster's authority, so that the machine can tell it from an impostor.
+// cluster's authority, so that the machine can tell it from an impostor. Its
+// secret is the cluster's own, or a bootstrap token.
 type JoinToken struct{ Secret, AuthorityHash string }
 
 const tokenPrefix = "skiff1"
@@ -66,13 +68,20 @@ const tokenPrefix = "skiff1"
 // String writes the token in its one form.
 func (t JoinToken) String() string { return tokenPrefix + "." + t.Secret + "." + t.AuthorityHash }
 
+var errNoToken = errors.New("--token: this is not a join token; print one with \"skiff token create\" on the server and pass it whole")
+
 // ParseJoinToken reads a token.
 func ParseJoinToken(text string) (JoinToken, error) {
 	parts := strings.Split(strings.TrimSpace(text), ".")
-	if len(parts) != 3 || parts[0] != tokenPrefix || len(parts[1]) < 20 || len(parts[2]) != hex.EncodedLen(sha256.Size) {
-		return JoinToken{}, errors.New("--token: this is not a join token; print it with \"skiff token\" on the server and pass it whole")
+	last := len(parts) - 1
+	if last < 2 || last > 3 || parts[0] != tokenPrefix || len(parts[last]) != hex.EncodedLen(sha256.Size) {
+		return JoinToken{}, errNoToken
 	}
-	return JoinToken{Secret: parts[1], AuthorityHash: parts[2]}, nil
+	secret := strings.Join(parts[1:last], ".")
+	if len(secret) < 20 {
+		return JoinToken{}, errNoToken
+	}
+	return JoinToken{Secret: secret, AuthorityHash: parts[last]}, nil
 }
 
 // ReadJoinToken returns the token of a cluster whose server runs on this
@@ -104,21 +113,47 @@ type joiner struct {
 	token  JoinToken
 	id     *identity
 	view   func() *view.View
+	user   func(*http.Request) (authn.User, error)
 
 	mu       sync.Mutex
 	promised map[string]netip.Prefix // pod ranges of nodes that have not registered yet
 }
 
-// ServeHTTP signs a node's certificate for whoever has the token.
-func (j *joiner) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// mayJoin tells whether a user may become the node of a name: one with a token
+// may become any, and a node itself.
+func mayJoin(user authn.User, name string) bool {
+	node, isNode := user.Node()
+	return user.In(joinGroup) || isNode && node == name
+}
+
+// allowed tells whether whoever asks may become the node of a name.
+func (j *joiner) allowed(r *http.Request, name string) bool {
 	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if subtle.ConstantTimeCompare([]byte(given), []byte(j.token.Secret)) != 1 {
-		http.Error(w, "the join token is not valid: print the right one with \"skiff token\" on the server", http.StatusUnauthorized)
-		return
+	if subtle.ConstantTimeCompare([]byte(given), []byte(j.token.Secret)) == 1 {
+		return true
 	}
+	// A certificate comes before a token; that of another name is no reason to
+	// refuse a token that is valid.
+	bare := r.Clone(r.Context())
+	bare.TLS = nil
+	for _, as := range []*http.Request{r.Clone(r.Context()), bare} {
+		if user, err := j.user(as); err == nil && mayJoin(user, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// ServeHTTP signs a node's certificate for whoever has a token, and anew for the
+// node itself.
+func (j *joiner) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var req joinRequest
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&req); err != nil {
 		http.Error(w, "the join request is not JSON: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	if !j.allowed(r, req.NodeName) {
+		http.Error(w, "the join token is not valid, or no more: make one with \"skiff token create\" on the server", http.StatusUnauthorized)
 		return
 	}
 	answer, err := j.join(req)
@@ -210,8 +245,9 @@ func following(p netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(addr, p.Bits())
 }
 
-// askToJoin makes a key and has it signed by the cluster that the token names.
-func askToJoin(ctx context.Context, server string, token JoinToken, name string, addresses []netip.Addr) (*joinAnswer, *ecdsa.PrivateKey, error) {
+// askToJoin makes a key and has it signed by the cluster that the token names. A
+// node that has joined before shows the certificate that it has kept.
+func askToJoin(ctx context.Context, server string, token JoinToken, kept *identity, name string, addresses []netip.Addr) (*joinAnswer, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the node's key: %w", err)
@@ -228,8 +264,16 @@ func askToJoin(ctx context.Context, server string, token JoinToken, name string,
 	if err != nil {
 		return nil, nil, fmt.Errorf("--server %q: %w; give a URL such as https://10.0.0.1:6443", server, err)
 	}
-	req.Header.Set("Authorization", "Bearer "+token.Secret)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: pinned(token.AuthorityHash)}}
+	if token.Secret != "" {
+		req.Header.Set("Authorization", "Bearer "+token.Secret)
+	}
+	config := pinned(token.AuthorityHash)
+	if kept != nil {
+		config.Certificates = []tls.Certificate{kept.node.TLS()}
+	}
+	transport := &http.Transport{TLSClientConfig: config}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, nil, fmt.Errorf("join %s: %w", server, err)

@@ -264,7 +264,7 @@ const lastRequests = 5 * time.Second
 // flight get their answers.
 func (s *server) serveHTTP(token JoinToken) (stop func()) {
 	mux := http.NewServeMux()
-	mux.Handle("POST "+joinPath, &joiner{config: s.config, token: token, id: s.id, view: s.api.View, promised: map[string]netip.Prefix{}})
+	mux.Handle("POST "+joinPath, &joiner{config: s.config, token: token, id: s.id, view: s.api.View, user: s.api.Authenticate, promised: map[string]netip.Prefix{}})
 	mux.Handle("/", s.api)
 	srv := &http.Server{
 		Handler:           mux,

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -150,10 +149,7 @@ func RemoveSigningKey(ctx context.Context, config Config, id string) (SigningKey
 
 // askServer asks a cluster of this machine as its administrator.
 func askServer[T any](ctx context.Context, config Config, method, path string) (answer T, err error) {
-	if !running(config.Paths()) {
-		return answer, fmt.Errorf("cluster %q does not run on this machine: start it with \"skiff up\"", config.Name)
-	}
-	a, err := newAdmin(config.Paths())
+	a, err := runningAdmin(config)
 	if err != nil {
 		return answer, err
 	}

@@ -41,10 +41,10 @@ var errParted = errors.New("it does not belong to the key next to it")
 // Authority returns the authority of a name, and makes it if there is none.
 // Errors: *FileError.
 func (d Directory) Authority(name string) (*Pair, error) {
-	pair, err := d.read(name)
+	pair, err := d.Load(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if pair, err = NewAuthority("skiff-"+name, d.Now()); err == nil {
-			err = errors.Join(d.write(name, pair), syncDirectory(d.Path))
+			err = errors.Join(d.Store(name, pair), syncDirectory(d.Path))
 		}
 		return pair, err
 	}
@@ -72,7 +72,7 @@ func (d Directory) checkAuthority(name string, c *x509.Certificate) error {
 // Leaf returns the certificate of a name if it still fits, and else makes it
 // anew. Errors: *FileError.
 func (d Directory) Leaf(authority *Pair, name string, leaf Leaf) (*Pair, error) {
-	pair, err := d.read(name)
+	pair, err := d.Load(name)
 	// A crash between the writes of key and certificate parts the two.
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errParted) {
 		return nil, err
@@ -84,7 +84,7 @@ func (d Directory) Leaf(authority *Pair, name string, leaf Leaf) (*Pair, error) 
 		return nil, err
 	}
 	// The directory is not synced: a pair lost with the power is made anew.
-	return pair, d.write(name, pair)
+	return pair, d.Store(name, pair)
 }
 
 // Key returns the bare key of a name, and makes it if there is none.
@@ -120,9 +120,9 @@ const (
 func (d Directory) certFile(name string) string { return filepath.Join(d.Path, name+".crt") }
 func (d Directory) keyFile(name string) string  { return filepath.Join(d.Path, name+".key") }
 
-// read loads a pair. Without a certificate there is no pair (fs.ErrNotExist):
+// Load reads a pair. Without a certificate there is no pair (fs.ErrNotExist):
 // the key is written first.
-func (d Directory) read(name string) (*Pair, error) {
+func (d Directory) Load(name string) (*Pair, error) {
 	certFile, keyFile := d.certFile(name), d.keyFile(name)
 	certPEM, err := os.ReadFile(certFile)
 	if err != nil {
@@ -176,8 +176,8 @@ func parseKey(text []byte) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// write stores the key first: a certificate on disk always has a key.
-func (d Directory) write(name string, pair *Pair) error {
+// Store writes a pair, the key first: a certificate on disk always has a key.
+func (d Directory) Store(name string, pair *Pair) error {
 	key, err := pair.KeyPEM()
 	if err != nil {
 		return err
