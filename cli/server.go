@@ -123,6 +123,8 @@ what the node changed on this machine; "skiff image load --name agent" loads ima
 	f.StringVar(&config.NodeName, "node-name", defaults.NodeName, "name of this machine's node")
 	f.StringVar(&config.NodeListen, "node-listen", defaults.NodeListen, "address and port of the node agent's API")
 	f.StringVar(&config.DataDir, "data-dir", defaults.DataDir, "the agent's directory")
+	f.StringSliceVar(&config.Labels, "labels", nil, "labels of the node: key=value, ...")
+	f.StringSliceVar(&config.Taints, "taints", nil, "taints that the node begins with: key=value:effect, ...")
 	f.StringVar(&config.Registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringVar(&file, "settings", "", "read all settings from this file instead of flags")
 	logFlag(cmd, &level)

@@ -30,6 +30,10 @@ type AgentConfig struct {
 	NodeName   string `json:"nodeName"`
 	NodeListen string `json:"nodeListen"`
 	DataDir    string `json:"dataDir"`
+	// Labels (key=value) are the node's, and Taints (key=value:effect) those that it
+	// begins with.
+	Labels []string `json:"labels,omitempty"`
+	Taints []string `json:"taints,omitempty"`
 	// Registries is a directory with a hosts.toml per image registry.
 	Registries string `json:"registries,omitempty"`
 	// ID and Address are set for a node in a network namespace: what its links,
@@ -59,6 +63,14 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 		config.Token = string(data)
 	}
 	if err := errors.Join(nodeListenAddress(config.NodeListen), registriesDir(config.Registries)); err != nil {
+		return err
+	}
+	labels, err := parseNodeLabels(config.Labels)
+	if err != nil {
+		return err
+	}
+	taints, err := parseTaints(config.Taints)
+	if err != nil {
 		return err
 	}
 	if err := claimDir(config.DataDir); err != nil {
@@ -92,11 +104,18 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	if err := id.keep(keep); err != nil {
 		return err
 	}
-	return runNode(ctx, config, answer, id, address, log)
+	return runNode(ctx, config, answer, id, nodeTraits{address, labels, taints}, log)
+}
+
+// nodeTraits are what a machine says of its node.
+type nodeTraits struct {
+	address netip.Addr
+	labels  map[string]string
+	taints  []corev1.Taint
 }
 
 // runNode runs the node with a cache that is fed over HTTP.
-func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *identity, address netip.Addr, log *slog.Logger) error {
+func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *identity, traits nodeTraits, log *slog.Logger) error {
 	settings := Config{
 		Name: agentName, ID: config.ID, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
 		ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
@@ -106,8 +125,8 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it
 		return err
 	}
-	node := settings.nodeConfig(address)
-	node.ClusterCIDR = answer.ClusterCIDR
+	node := settings.nodeConfig(traits.address)
+	node.ClusterCIDR, node.Labels, node.Taints = answer.ClusterCIDR, traits.labels, traits.taints
 	if config.Failover {
 		node.Lease = failoverLease
 	}

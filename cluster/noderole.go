@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
@@ -56,6 +57,8 @@ type NodeConfig struct {
 	DNSStubs    []dns.Stub
 	Runtime     string
 	Registries  string
+	Labels      map[string]string
+	Taints      []corev1.Taint
 	Lease       time.Duration // of a node that fences itself; 0 of others
 }
 
@@ -141,6 +144,7 @@ func (n *NodeConfig) agent() node.Config {
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
 		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
 		CgroupRoot: n.group(), Lease: n.Lease, ResolvConf: resolvConf,
+		Labels: n.Labels, Taints: n.Taints,
 	}
 }
 

@@ -92,7 +92,7 @@ func restrictOwnNode(node string, a *Attributes) error {
 		if next.Spec.ConfigSource != nil {
 			return fmt.Errorf("node %q is not allowed to create pods with a non-nil configSource", node)
 		}
-		if labels := forbiddenLabels(next.Labels, nil); len(labels) > 0 {
+		if labels := ForbiddenNodeLabels(next.Labels, nil); len(labels) > 0 {
 			return fmt.Errorf("node %q is not allowed to set the following labels: %s", node, strings.Join(labels, ", "))
 		}
 		return nil
@@ -106,7 +106,7 @@ func restrictOwnNode(node string, a *Attributes) error {
 	case !equal(next.OwnerReferences, old.OwnerReferences):
 		return fmt.Errorf("node %q is not allowed to modify ownerReferences", node)
 	}
-	if labels := forbiddenLabels(next.Labels, old.Labels); len(labels) > 0 {
+	if labels := ForbiddenNodeLabels(next.Labels, old.Labels); len(labels) > 0 {
 		return fmt.Errorf("is not allowed to modify labels: %s", strings.Join(labels, ", "))
 	}
 	return nil
@@ -123,9 +123,9 @@ var (
 	nodeLabelDomains = []string{corev1.LabelNamespaceSuffixKubelet, corev1.LabelNamespaceSuffixNode}
 )
 
-// forbiddenLabels are those that differ and are not for a node to set: by them
+// ForbiddenNodeLabels are the labels that differ and are not for a node to set: by them
 // it could draw pods to itself.
-func forbiddenLabels(next, old map[string]string) []string {
+func ForbiddenNodeLabels(next, old map[string]string) []string {
 	var out []string
 	for key := range mergedKeys(next, old) {
 		now, is := next[key]
