@@ -130,6 +130,7 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	if config.Failover {
 		node.Lease = failoverLease
 	}
+	node.Routes = !config.Address.IsValid()
 	role := &nodeRole{log: log, id: id, config: node}
 	remote := client.NewRemote(client.RemoteConfig{
 		Server: config.Server, Log: log,
@@ -137,7 +138,7 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 		Watched: []client.Watched{
 			{Kind: resource.Pods.Info}, // of all nodes: network policies speak of them
 			{Kind: resource.NetworkPolicies.Info},
-			{Kind: resource.Nodes.Info, Fields: "metadata.name=" + config.NodeName},
+			{Kind: resource.Nodes.Info}, // to route to their pods
 			{Kind: resource.PodCertificateRequests.Info, Fields: "spec.nodeName=" + config.NodeName},
 			{Kind: resource.ClusterTrustBundles.Info}, {Kind: resource.PersistentVolumes.Info}, {Kind: resource.RuntimeClasses.Info},
 			{Kind: resource.Services.Info}, {Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info},

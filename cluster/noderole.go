@@ -31,6 +31,7 @@ import (
 	"github.com/skiff-sh/skiff/image"
 	"github.com/skiff-sh/skiff/network"
 	"github.com/skiff-sh/skiff/network/lease"
+	"github.com/skiff-sh/skiff/network/route"
 	"github.com/skiff-sh/skiff/network/rtnl"
 	"github.com/skiff-sh/skiff/node"
 	"github.com/skiff-sh/skiff/node/containerd"
@@ -60,6 +61,8 @@ type NodeConfig struct {
 	Labels      map[string]string
 	Taints      []corev1.Taint
 	Lease       time.Duration // of a node that fences itself; 0 of others
+	Routes      bool          // the node routes to others' pods; local nodes leave it to their machine
+	LocalNodes  netip.Prefix  // addresses of the machine's local nodes
 }
 
 // nodeConfig is the node of a cluster that runs here as a whole.
@@ -67,7 +70,7 @@ func (c *Config) nodeConfig(address netip.Addr) NodeConfig {
 	return NodeConfig{
 		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Listen: c.NodeListen, ServiceCIDR: c.ServiceCIDR,
 		PodCIDR: c.PodCIDR, ClusterCIDR: clusterRange(c.PodCIDR), Domain: c.Domain, Runtime: c.Runtime,
-		DNSStubs: c.DNSStubs, Registries: c.Registries,
+		DNSStubs: c.DNSStubs, Registries: c.Registries, Routes: true, LocalNodes: c.NodeCIDR,
 	}
 }
 
@@ -108,6 +111,9 @@ const (
 	lanPrefix    = "sl-"
 )
 
+// overlayPrefix begins the name of the VXLAN device to other networks' nodes.
+const overlayPrefix = "sv-"
+
 // isBridge tells the bridges of Skiff's clusters by their names.
 func isBridge(name string) bool {
 	return strings.HasPrefix(name, bridgePrefix) || strings.HasPrefix(name, lanPrefix)
@@ -126,6 +132,13 @@ func (n *NodeConfig) cniDir() string { return filepath.Join(n.runDir(), "cni") }
 func (n *NodeConfig) network() network.Config {
 	return network.Config{
 		Bridge: bridgePrefix + n.shortID(), PodCIDRs: []netip.Prefix{n.PodCIDR}, State: filepath.Join(n.runDir(), "net"),
+	}
+}
+
+func (n *NodeConfig) routes() route.Config {
+	return route.Config{
+		Node: n.Name, Address: n.Address, Pods: []netip.Prefix{n.PodCIDR}, Cluster: []netip.Prefix{n.ClusterCIDR},
+		Device: overlayPrefix + n.shortID(), Elsewhere: n.LocalNodes,
 	}
 }
 
@@ -221,6 +234,14 @@ func (n *nodeRole) run(parts *components, c client.Client) {
 			},
 		})
 	})
+	if n.config.Routes {
+		parts.start("pod-routes", func(ctx context.Context) error {
+			if err := n.ensureBridge(); err != nil { // the source of what the node itself sends
+				return err
+			}
+			return route.Run(ctx, route.Deps{Config: n.config.routes(), Cache: c.Cache(), Log: n.log.With("component", "pod-routes")})
+		})
+	}
 	parts.start("health-ports", func(ctx context.Context) error {
 		return health.Run(ctx, health.Deps{Cache: c.Cache(), Node: n.config.Name, Log: n.log.With("component", "proxy")})
 	})

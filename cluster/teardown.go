@@ -17,6 +17,7 @@ import (
 
 	"github.com/skiff-sh/skiff/network"
 	"github.com/skiff-sh/skiff/network/lan"
+	"github.com/skiff-sh/skiff/network/route"
 	"github.com/skiff-sh/skiff/node/containerd"
 	"github.com/skiff-sh/skiff/proxy/nft"
 )
@@ -34,7 +35,7 @@ func teardown(ctx context.Context, config NodeConfig, progress Progress) error {
 			progress("stopped %d pods and containerd", n)
 		}
 	}
-	errs = append(errs, killLeft(ctx, config), purgeRules(config), network.Teardown(config.network()))
+	errs = append(errs, killLeft(ctx, config), purgeRules(config), route.Remove(config.routes()), network.Teardown(config.network()))
 	errs = append(errs, unmountBelow(config.DataDir), unmountBelow(config.runDir()), removeGroups(ctx, config.group()))
 	if err := errors.Join(errs...); err != nil {
 		return err

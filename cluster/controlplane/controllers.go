@@ -150,12 +150,12 @@ func permit(d *authz.Defaults, all []controller.Controller) {
 	d.AddClusterRole("skiff:node", nodeRules(), authz.GroupSubject(authn.Nodes))
 }
 
-// nodeRules are what a node's service proxy and DNS read, and which volumes'
+// nodeRules are what a node's routes, service proxy and DNS read, and which volumes'
 // data the agent is to remove, beside what the node authorizer lets the agent do.
 func nodeRules() []rbacv1.PolicyRule {
 	reading := []string{"get", "list", "watch"}
 	return []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Verbs: reading, Resources: []string{"services", "namespaces", "pods", "persistentvolumes"}},
+		{APIGroups: []string{""}, Verbs: reading, Resources: []string{"services", "namespaces", "nodes", "pods", "persistentvolumes"}},
 		{APIGroups: []string{"networking.k8s.io"}, Verbs: reading, Resources: []string{"networkpolicies"}},
 		{APIGroups: []string{"discovery.k8s.io"}, Verbs: reading, Resources: []string{"endpointslices"}},
 	}

@@ -19,6 +19,7 @@ func pure() []string {
 		"controller/*/...",
 		"scheduler/schedule.go", "scheduler/class.go", "scheduler/kind.go", "scheduler/preempt.go", "scheduler/message.go", "scheduler/profile.go", "scheduler/queue.go", "scheduler/snapshot/...", "scheduler/plugin/...", "scheduler/config",
 		"proxy/...",
+		"network/route/plan.go",
 		"dns/answer.go",
 		"node/pod.go", "node/admit.go", "node/evict.go", "node/status.go", "node/fence.go",
 		"watchcache/log.go",
