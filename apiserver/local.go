@@ -9,6 +9,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
@@ -54,6 +55,24 @@ func (l *local) Do(ctx context.Context, op client.Op) (resource.Object, error) {
 		}
 	}
 	return s.perform(c, op)
+}
+
+// Review implements client.Reviewer.
+func (l *local) Review(ctx context.Context, kind schema.GroupVersionKind, question resource.Object) (resource.Object, error) {
+	s := l.server
+	for i := range reviews {
+		review := &reviews[i]
+		if review.gvk != kind {
+			continue
+		}
+		c := &call{ctx: ctx, user: l.user, verb: "create", now: s.deps.Now(), target: target{gvr: kind.GroupVersion().WithResource(review.resource), namespace: question.GetNamespace()}}
+		if err := s.permit(attributes(c.user, c.verb, c.target)); err != nil {
+			return nil, err
+		}
+		answer := question.DeepCopyObject().(resource.Object)
+		return answer, review.answer(s, c, answer)
+	}
+	return nil, apierrors.NewBadRequest(fmt.Sprintf("%s is not a review", kind))
 }
 
 func (s *Server) perform(c *call, op client.Op) (resource.Object, error) {

@@ -337,6 +337,10 @@ func decodeResult(op Op, data []byte) (resource.Object, error) {
 	if op.Subresource != "" && op.Object != nil && unknown.Kind != op.Kind.GVK.Kind {
 		obj = op.Object.DeepCopyObject().(resource.Object)
 	}
+	return decodeInto(obj, unknown)
+}
+
+func decodeInto(obj resource.Object, unknown *runtime.Unknown) (resource.Object, error) {
 	m, ok := obj.(interface{ Unmarshal([]byte) error })
 	if !ok {
 		return nil, fmt.Errorf("decode %s: it has no protobuf form", unknown.Kind)

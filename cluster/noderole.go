@@ -11,11 +11,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +22,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
-	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/dns"
 	"github.com/skiff-sh/skiff/event"
@@ -286,6 +283,10 @@ func (n *nodeRole) runAgent(ctx context.Context, c client.Client) error {
 	if err != nil {
 		return err
 	}
+	reviewer, ok := c.(client.Reviewer)
+	if !ok {
+		return fmt.Errorf("a %T cannot ask who may use the node's API", c)
+	}
 	listener, err := net.Listen("tcp", n.config.Listen)
 	if err != nil {
 		return fmt.Errorf("--node-listen %s: %w; choose another port", n.config.Listen, err)
@@ -294,7 +295,8 @@ func (n *nodeRole) runAgent(ctx context.Context, c client.Client) error {
 	api := nodeapi.New(nodeapi.Config{
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil },
 		ClientCAs:   pki.Pool(n.id.authority),
-		Allow:       func(u nodeapi.User, _ *http.Request) bool { return slices.Contains(u.Groups, authn.Masters) },
+		Node:        n.config.Name,
+		Access:      nodeapi.NewReviews(reviewer),
 	}, agent, log)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return agent.Run(ctx) })

@@ -14,10 +14,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
@@ -38,6 +41,17 @@ type door struct {
 	http *http.Client
 }
 
+// gate lets in who may do anything, and the owner of a token to the metrics.
+type gate struct{}
+
+func (gate) User(_ context.Context, token string) (authenticationv1.UserInfo, bool, error) {
+	return authenticationv1.UserInfo{Username: "monitor"}, token == "monitors", nil
+}
+
+func (gate) Allowed(_ context.Context, user authenticationv1.UserInfo, what authorizationv1.ResourceAttributes) (bool, error) {
+	return slices.Contains(user.Groups, "system:masters") || user.Username == "monitor" && what.Subresource == "metrics" && what.Name == nodeName, nil
+}
+
 func (w *world) open(t *testing.T) *door {
 	ca, err := pki.NewAuthority("test", time.Now())
 	if err != nil {
@@ -54,7 +68,8 @@ func (w *world) open(t *testing.T) *door {
 	s := server.New(server.Config{
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &own, nil },
 		ClientCAs:   d.pool(),
-		Allow:       func(u server.User, _ *http.Request) bool { return u.Name == "api" && u.Groups[0] == "system:masters" },
+		Node:        nodeName,
+		Access:      gate{},
 	}, w.agent, w.log)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -148,6 +163,26 @@ func TestServer(t *testing.T) {
 				t.Errorf("answer %d, want %d", resp.StatusCode, want)
 			}
 			c.CloseIdleConnections()
+		}
+	})
+	t.Run("tokens open what their user may see", func(t *testing.T) {
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.pool()}}}
+		defer c.CloseIdleConnections()
+		for request, want := range map[string]int{"monitors /metrics": 200, "monitors /pods": 403, "others /metrics": 401} {
+			token, path, _ := strings.Cut(request, " ")
+			r, err := http.NewRequest(http.MethodGet, d.url+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+token)
+			resp, err := c.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%s: answer %d, want %d", request, resp.StatusCode, want)
+			}
 		}
 	})
 	t.Run("pods", func(t *testing.T) {

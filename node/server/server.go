@@ -33,12 +33,6 @@ type Agent interface {
 	Metrics() http.Handler
 }
 
-// User is who makes a request, by its client certificate.
-type User struct {
-	Name   string
-	Groups []string
-}
-
 // Config says how to serve.
 type Config struct {
 	// Certificate returns the server's certificate; it is asked for each
@@ -46,8 +40,10 @@ type Config struct {
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// ClientCAs sign the certificates of who may ask.
 	ClientCAs *x509.CertPool
-	// Allow decides whether a user may make a request.
-	Allow func(u User, r *http.Request) bool
+	// Node is the name by which users are asked about.
+	Node string
+	// Access decides who may ask for what.
+	Access Access
 }
 
 // Server answers requests about one node.
@@ -100,23 +96,6 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("/portForward/{namespace}/{pod}", s.portForward)
 	mux.HandleFunc("/portForward/{namespace}/{pod}/{uid}", s.portForward)
 	return mux
-}
-
-// authorize lets only users pass whom the configuration allows.
-func (s *Server) authorize(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-			http.Error(w, "Unauthorized", http.StatusUnauthorized)
-			return
-		}
-		subject := r.TLS.VerifiedChains[0][0].Subject
-		user := User{Name: subject.CommonName, Groups: subject.Organization}
-		if s.config.Allow == nil || !s.config.Allow(user, r) {
-			http.Error(w, fmt.Sprintf("Forbidden (user=%s, verb=%s, path=%s)", user.Name, r.Method, r.URL.Path), http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 func (s *Server) pods(w http.ResponseWriter, r *http.Request) {
