@@ -23,7 +23,8 @@ func reconcilePod(v *view.View, key view.Key, now time.Time, _ *rand.Rand) contr
 	if !ok {
 		return controller.Plan{}
 	}
-	if _, ok := works(v, pod.Spec.NodeName); !ok {
+	node, ok := works(v, pod.Spec.NodeName)
+	if !ok {
 		return controller.Plan{}
 	}
 	switch {
@@ -34,7 +35,24 @@ func reconcilePod(v *view.View, key view.Key, now time.Time, _ *rand.Rand) contr
 	case pod.Status.Phase != corev1.PodRunning:
 		return start(v, pod, now)
 	}
-	return finish(pod, now)
+	plan := finish(pod, now)
+	if next := readyAgain(pod, now); next != nil && len(plan.Do) == 0 && ready(node) {
+		plan.Do = append(plan.Do, client.UpdateStatus(kinds.Pods, next))
+	}
+	return plan
+}
+
+// readyAgain is a running pod with the readiness that it has; nil if it says so.
+// The control plane takes it away from the pods of a node that it believes lost;
+// once it believes in the node again, only the node can give it back.
+func readyAgain(pod *corev1.Pod, now time.Time) *corev1.Pod {
+	_, unready := pod.Annotations[Unready]
+	if c := kinds.PodCondition(pod, corev1.PodReady); unready || c != nil && c.Status == corev1.ConditionTrue {
+		return nil
+	}
+	next := pod.DeepCopy()
+	setCondition(next, corev1.PodReady, true, metav1.NewTime(now))
+	return next
 }
 
 // stop removes a pod once its containers have ended.
