@@ -49,6 +49,9 @@ func (c *component) Do(ctx context.Context, op client.Op) (resource.Object, erro
 	if c.process.crashed {
 		return nil, errCrashed
 	}
+	if s.amend != nil {
+		op = s.amend(c.name, op)
+	}
 	fault := s.fault(c, op)
 	timeout := apierrors.NewTimeoutError("the write may or may not have happened", 1)
 	switch fault {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,9 @@ type mutant struct {
 	in    string // controller
 	with  func(good reconcile) reconcile
 }
+
+// tries is in how many seeds a mistake must be found.
+const tries = 60
 
 func mutants() []mutant {
 	pods := func(op client.Op) bool { return op.Kind == resource.Pods.Info && op.Subresource == "" }
@@ -155,15 +159,40 @@ func restless(good reconcile) reconcile {
 	}
 }
 
+// TestOvercommit finds a scheduler that does not look at what a node has promised
+// already, and puts every pod onto the same one, by what the node has. That must
+// end, although such a cluster cannot settle.
+func TestOvercommit(t *testing.T) {
+	for seed := range uint64(tries) {
+		result, err := Run(seed, Options{Amend: func(_ string, op client.Op) client.Op {
+			if binding, ok := op.Object.(*corev1.Binding); ok {
+				binding = binding.DeepCopy()
+				binding.Target.Name = nodeNames[0]
+				op.Object = binding
+			}
+			return op
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range result.Violations {
+			if strings.Contains(v, "is promised to") {
+				t.Logf("seed %d: %s", seed, v)
+				return
+			}
+		}
+	}
+	t.Errorf("the overcommitted node is not found in %d seeds", tries)
+}
+
 // TestMutants shows that the simulator finds mistakes, each within some seeds.
 func TestMutants(t *testing.T) {
-	const most = 60
 	issues := map[int]bool{}
 	for _, m := range mutants() {
 		issues[m.issue] = true
 		t.Run(m.title, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(most) {
+			for seed := range uint64(tries) {
 				there := false
 				result, err := Run(seed, Options{Mutate: func(all []controller.Controller) []controller.Controller {
 					for i := range all {
@@ -182,7 +211,7 @@ func TestMutants(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("kubernetes/kubernetes#%d is not found in %d seeds", m.issue, most)
+			t.Errorf("kubernetes/kubernetes#%d is not found in %d seeds", m.issue, tries)
 		})
 	}
 	if len(issues) < 15 {

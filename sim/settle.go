@@ -61,10 +61,10 @@ func spec(field string, value any) map[string]any {
 	return map[string]any{"spec": map[string]any{field: value}}
 }
 
-// until runs everything as far as a time.
+// until runs everything as far as a time, or until something is wrong.
 func (s *Sim) until(end time.Time) {
-	const busy = 200000 // steps that no sound cluster takes
-	for range busy {
+	const busy = 5000 // steps at one time that no sound cluster takes
+	for steps := 0; steps < busy; steps++ {
 		s.feed()
 		lag := s.leader.lag
 		lag.deliver(1 << 20)
@@ -79,7 +79,9 @@ func (s *Sim) until(end time.Time) {
 			}
 			acted = true
 		}
-		s.check.step()
+		if s.check.step(); len(s.check.violations) > 0 {
+			return
+		}
 		if acted || s.leader.lag != lag || len(lag.held) > 0 {
 			continue
 		}
@@ -90,7 +92,10 @@ func (s *Sim) until(end time.Time) {
 		if !s.clock.Now().Before(end) {
 			return
 		}
-		s.pass(max(0, next.Sub(s.clock.Now())))
+		if by := next.Sub(s.clock.Now()); by > 0 {
+			s.pass(by)
+			steps = 0
+		}
 	}
-	s.check.violate("the cluster is still busy after %d steps", busy)
+	s.check.violate("the cluster does not settle: it is still busy after %d steps at the same time", busy)
 }

@@ -52,6 +52,7 @@ type Sim struct {
 	workload int // made by users so far
 
 	mutate   func([]controller.Controller) []controller.Controller
+	amend    func(by string, op client.Op) client.Op
 	trace    func(string)
 	script   func(write int) Fault
 	scripted int // writes of leaders so far that script was asked about
@@ -68,6 +69,8 @@ type Result struct {
 type Options struct {
 	// Mutate returns the controllers with a mistake in them.
 	Mutate func([]controller.Controller) []controller.Controller
+	// Amend returns what a component writes in place of op, as if it had decided so.
+	Amend func(by string, op client.Op) client.Op
 	// Trace is told of each write.
 	Trace func(line string)
 }
@@ -105,7 +108,7 @@ func (s *Sim) result() Result {
 func begin(seed uint64, o Options) (*Sim, error) {
 	s := &Sim{
 		ctx: context.Background(), rnd: rand.New(rand.NewPCG(seed, 2)), clock: clocktesting.NewFakeClock(Epoch),
-		mutate: o.Mutate, trace: o.Trace,
+		mutate: o.Mutate, amend: o.Amend, trace: o.Trace,
 	}
 	image, err := world.AtEpoch()
 	if err != nil {
