@@ -108,7 +108,7 @@ type chapter struct {
 
 // tell plays stories, so many at a time, and returns how their chapters went.
 // Stories that are told again need another mark, as their namespaces remain.
-func (p *pair) tell(ctx context.Context, stories []story, workers int, mark string) ([]chapter, error) {
+func (p *pair) tell(ctx context.Context, stories []story, workers int, mark string, quiet time.Duration) ([]chapter, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sides, err := p.sides(ctx)
@@ -122,7 +122,7 @@ func (p *pair) tell(ctx context.Context, stories []story, workers int, mark stri
 	for range workers {
 		wg.Go(func() {
 			for s := range queue {
-				got := tellOne(ctx, sides, s, mark)
+				got := tellOne(ctx, sides, s, mark, quiet)
 				mu.Lock()
 				all = append(all, got...)
 				mu.Unlock()
@@ -140,7 +140,7 @@ func (p *pair) tell(ctx context.Context, stories []story, workers int, mark stri
 	return all, ctx.Err()
 }
 
-func tellOne(ctx context.Context, sides [2]*side, s story, mark string) []chapter {
+func tellOne(ctx context.Context, sides [2]*side, s story, mark string, quiet time.Duration) []chapter {
 	namespace := strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(s.name)) + mark
 	var players [2]*player
 	for i, side := range sides {
@@ -159,7 +159,7 @@ func tellOne(ctx context.Context, sides [2]*side, s story, mark string) []chapte
 		for i := range sides {
 			wg.Go(func() {
 				refused := players[i].act(&c)
-				sides[i].settle(ctx, namespace)
+				sides[i].settle(ctx, namespace, quiet)
 				states[i] = sides[i].state(namespace)
 				states[i]["refusals"] = refused
 			})
@@ -194,14 +194,17 @@ func (p *player) act(c *scene) []any {
 }
 
 const (
-	// quiet is how long nothing has to change for a cluster to be settled:
-	// longer than the delays of upstream's controllers.
-	quiet = 6 * time.Second
+	// soonQuiet is how long nothing has to change for a cluster to be settled:
+	// longer than most delays of upstream's controllers. Now and then one of them
+	// pauses for longer in the middle of a rollout: what differs is told again with
+	// surelyQuiet.
+	soonQuiet   = 6 * time.Second
+	surelyQuiet = 20 * time.Second
 	// settlePatience is how long that may take.
 	settlePatience = 45 * time.Second
 )
 
-func (s *side) settle(ctx context.Context, namespace string) {
+func (s *side) settle(ctx context.Context, namespace string, quiet time.Duration) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	end := time.After(settlePatience)
@@ -254,7 +257,7 @@ func (p *pair) runStories(ctx context.Context, o *options) error {
 		return err
 	}
 	stories = slices.DeleteFunc(stories, func(s story) bool { return o.scene != nil && !o.scene.MatchString(s.name) })
-	all, err := p.tell(ctx, stories, o.workers, "")
+	all, err := p.tell(ctx, stories, o.workers, "", soonQuiet)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func TestStories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := p.tell(t.Context(), stories, 14, "")
+	all, err := p.tell(t.Context(), stories, 14, "", soonQuiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestStories(t *testing.T) {
 		if len(stories) == 0 {
 			break
 		}
-		again, err := p.tell(t.Context(), stories, 14, mark)
+		again, err := p.tell(t.Context(), stories, 14, mark, surelyQuiet)
 		if err != nil {
 			t.Fatal(err)
 		}
