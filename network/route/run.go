@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -31,6 +32,7 @@ func Run(ctx context.Context, d Deps) error {
 	v := d.Cache.View()
 	reader := d.Cache.Read(v.Revision(), resource.Nodes.Info)
 	defer reader.Close()
+	var set *Plan // as it was applied; nil when the kernel may have something else
 	var truce proxy.Truce
 	mend := time.NewTimer(0)
 	defer mend.Stop()
@@ -38,6 +40,7 @@ func Run(ctx context.Context, d Deps) error {
 		var wait time.Duration
 		truce, wait = truce.Clash(time.Now())
 		d.Log.Warn(why, "error", err, "again_in", wait)
+		set = nil
 		mend.Reset(wait)
 	}
 	for {
@@ -58,18 +61,17 @@ func Run(ctx context.Context, d Deps) error {
 			}
 			continue
 		}
-		if err := d.follow(v); err != nil {
+		p, err := d.plan(v)
+		if err == nil && set != nil && reflect.DeepEqual(p, *set) {
+			continue // most changes of Nodes are their heartbeats
+		}
+		if err == nil {
+			err = apply(d.Config, p)
+		}
+		if set = &p; err != nil {
 			later("set routes to other nodes' pods", err)
 		}
 	}
-}
-
-func (d *Deps) follow(v *view.View) error {
-	p, err := d.plan(v)
-	if err != nil {
-		return err
-	}
-	return apply(d.Config, p)
 }
 
 func (d *Deps) intact(v *view.View) (bool, error) {
