@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -60,19 +61,17 @@ func (l *local) Do(ctx context.Context, op client.Op) (resource.Object, error) {
 // Review implements client.Reviewer.
 func (l *local) Review(ctx context.Context, kind schema.GroupVersionKind, question resource.Object) (resource.Object, error) {
 	s := l.server
-	for i := range reviews {
-		review := &reviews[i]
-		if review.gvk != kind {
-			continue
-		}
-		c := &call{ctx: ctx, user: l.user, verb: "create", now: s.deps.Now(), target: target{gvr: kind.GroupVersion().WithResource(review.resource), namespace: question.GetNamespace()}}
-		if err := s.permit(attributes(c.user, c.verb, c.target)); err != nil {
-			return nil, err
-		}
-		answer := question.DeepCopyObject().(resource.Object)
-		return answer, review.answer(s, c, answer)
+	gvr := kind.GroupVersion().WithResource(strings.ToLower(kind.Kind) + "s")
+	review := reviewOf(gvr)
+	if review == nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("%s is not a review", kind))
 	}
-	return nil, apierrors.NewBadRequest(fmt.Sprintf("%s is not a review", kind))
+	c := &call{ctx: ctx, user: l.user, verb: "create", now: s.deps.Now(), target: target{gvr: gvr, namespace: question.GetNamespace()}}
+	if err := s.permit(attributes(c.user, c.verb, c.target)); err != nil {
+		return nil, err
+	}
+	answer := question.DeepCopyObject().(resource.Object)
+	return answer, review.answer(s, c, answer)
 }
 
 func (s *Server) perform(c *call, op client.Op) (resource.Object, error) {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/skiff-sh/skiff/resource"
 )
 
 // Status is what "skiff status" tells of a cluster.
@@ -109,10 +111,7 @@ func (s *Status) readObjects(ctx context.Context, api *admin, machines map[strin
 		return err
 	}
 	for _, n := range nodes.Items {
-		ready := false
-		for _, c := range n.Status.Conditions {
-			ready = ready || c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-		}
+		ready := resource.NodeReady(&n)
 		address := ""
 		for _, a := range n.Status.Addresses {
 			if a.Type == corev1.NodeInternalIP {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/skiff-sh/skiff/resource"
 )
 
 // Progress tells a person what is going on.
@@ -171,10 +173,8 @@ func nodeReady(ctx context.Context, api *admin, name string) error {
 	if err := api.get(ctx, "/api/v1/nodes/"+name, &node); err != nil {
 		return err
 	}
-	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-			return nil
-		}
+	if resource.NodeReady(&node) {
+		return nil
 	}
 	return fmt.Errorf("node %s is not ready", name)
 }

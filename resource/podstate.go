@@ -43,6 +43,12 @@ func NodeCondition(n *corev1.Node, kind corev1.NodeConditionType) *corev1.NodeCo
 	return nil
 }
 
+// NodeReady tells whether the node's agent has said lately that it works.
+func NodeReady(n *corev1.Node) bool {
+	c := NodeCondition(n, corev1.NodeReady)
+	return c != nil && c.Status == corev1.ConditionTrue
+}
+
 // QOSClass returns the quality of service class of a pod: Guaranteed where
 // limits equal requests for CPU and memory everywhere, BestEffort where there
 // are none, Burstable else. Resources of the pod as a whole (KEP-2837) stand

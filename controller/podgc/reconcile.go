@@ -143,12 +143,7 @@ func reconcile(v *view.View, p *corev1.Pod, now time.Time) controller.Plan {
 // outOfService says that node has stopped and its pods may be forced away
 // (KEP-2268).
 func outOfService(node *corev1.Node) bool {
-	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-			return false
-		}
-	}
-	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService })
+	return !resource.NodeReady(node) && slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService })
 }
 
 // remove deletes pod without grace, for no node agent will. A pod that had not

@@ -20,6 +20,7 @@ import (
 
 	"github.com/skiff-sh/skiff/network"
 	"github.com/skiff-sh/skiff/network/lease"
+	"github.com/skiff-sh/skiff/network/rtnl"
 )
 
 // Config is one such network.
@@ -67,7 +68,7 @@ func (c Config) Ensure() error {
 // Remove takes back what Ensure made, and with it the routes by it. It succeeds
 // when there is nothing.
 func (c Config) Remove() error {
-	return errors.Join(c.stopMasquerade(), deleteLink(c.Bridge))
+	return errors.Join(c.stopMasquerade(), rtnl.DeleteLink(c.Bridge))
 }
 
 // Connect makes a node's namespace, pinned to the file pin, and its link. A link
@@ -97,7 +98,7 @@ func (c Config) Connect(node, pin string, address netip.Addr) error {
 		return fmt.Errorf("make the link of node %s: %w", node, err)
 	}
 	if err := c.furnish(space, address); err != nil {
-		return fmt.Errorf("set up the network of node %s: %w", node, errors.Join(err, deleteLink(c.port(node))))
+		return fmt.Errorf("set up the network of node %s: %w", node, errors.Join(err, rtnl.DeleteLink(c.port(node))))
 	}
 	return nil
 }
@@ -105,7 +106,7 @@ func (c Config) Connect(node, pin string, address netip.Addr) error {
 // Disconnect takes a node's link and namespace away. No process of the node may
 // run any more. It succeeds when there is nothing.
 func (c Config) Disconnect(node, pin string) error {
-	return errors.Join(deleteLink(c.port(node)), removeNamespace(pin))
+	return errors.Join(rtnl.DeleteLink(c.port(node)), removeNamespace(pin))
 }
 
 // Cut takes a node's link down, as if its cable were pulled; else it puts it back.
@@ -168,21 +169,6 @@ func addAddress(in *netlink.Handle, link netlink.Link, address netip.Prefix) err
 	ip.IP = address.Addr().AsSlice()
 	if err := add(link, &netlink.Addr{IPNet: ip}); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("set address %s of %s: %w", address, link.Attrs().Name, err)
-	}
-	return nil
-}
-
-// deleteLink deletes a link that may not be there.
-func deleteLink(name string) error {
-	link, err := netlink.LinkByName(name)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil
-	}
-	if err == nil {
-		err = netlink.LinkDel(link)
-	}
-	if err != nil && !errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("delete link %s: %w", name, err)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/skiff-sh/skiff/network/rtnl"
 )
 
 const (
@@ -44,7 +46,7 @@ func addresses(c Config) ([]Address, error) {
 func apply(c Config, p Plan) error {
 	device := 0
 	if len(p.Peers) == 0 {
-		if err := removeDevice(c.Device); err != nil {
+		if err := rtnl.DeleteLink(c.Device); err != nil {
 			return err
 		}
 	} else {
@@ -73,7 +75,7 @@ func ensureDevice(c Config, p Plan) (int, error) {
 			have.HardwareAddr.String() == want.HardwareAddr.String() && have.Flags&net.FlagUp != 0 {
 			return have.Index, nil
 		}
-		if err := removeDevice(c.Device); err != nil {
+		if err := rtnl.DeleteLink(c.Device); err != nil {
 			return 0, err
 		}
 	}
@@ -83,20 +85,6 @@ func ensureDevice(c Config, p Plan) (int, error) {
 	return want.Index, nil
 }
 
-func removeDevice(name string) error {
-	link, err := netlink.LinkByName(name)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil
-	}
-	if err == nil {
-		err = netlink.LinkDel(link)
-	}
-	if err != nil && !errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("delete VXLAN device %s: %w", name, err)
-	}
-	return nil
-}
-
 // setPeers writes at which node a hardware address is, and which gateway has it.
 func setPeers(device int, peers []Peer) error {
 	want := map[string]netlink.Neigh{}
@@ -104,7 +92,7 @@ func setPeers(device int, peers []Peer) error {
 		n := netlink.Neigh{LinkIndex: device, Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT | netlink.NUD_NOARP, Flags: netlink.NTF_SELF, HardwareAddr: p.MAC[:], IP: p.Address.AsSlice()}
 		want[entry(&n)] = n
 		for _, via := range p.Via {
-			n := netlink.Neigh{LinkIndex: device, Family: family(via), State: netlink.NUD_PERMANENT, HardwareAddr: p.MAC[:], IP: via.AsSlice()}
+			n := netlink.Neigh{LinkIndex: device, Family: int(rtnl.Family(via)), State: netlink.NUD_PERMANENT, HardwareAddr: p.MAC[:], IP: via.AsSlice()}
 			want[entry(&n)] = n
 		}
 	}
@@ -205,13 +193,6 @@ func ours(c Config) ([]netlink.Route, error) {
 
 // Remove takes back what Run set. It succeeds when there is nothing.
 func Remove(c Config) error { return apply(c, Plan{}) }
-
-func family(a netip.Addr) int {
-	if a.Is4() {
-		return unix.AF_INET
-	}
-	return unix.AF_INET6
-}
 
 func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
 	if n == nil {

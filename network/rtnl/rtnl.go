@@ -198,6 +198,19 @@ func (s *Socket) Delete(name string) error {
 	return s.Do(New(syscall.RTM_DELLINK, 0, Link(syscall.AF_UNSPEC, 0, 0, 0)).Str(syscall.IFLA_IFNAME, name))
 }
 
+// DeleteLink deletes the named link, which may not be there.
+func DeleteLink(name string) error {
+	s, err := Open()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Delete(name); err != nil && !errors.Is(err, syscall.ENODEV) {
+		return fmt.Errorf("delete link %s: %w", name, err)
+	}
+	return nil
+}
+
 // AddAddress adds an address to a link, usable at once (no duplicate address
 // detection in IPv6); EEXIST if it is there already.
 func (s *Socket) AddAddress(index int32, a netip.Prefix) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,10 +75,8 @@ func (v *Reviews) User(ctx context.Context, token string) (authenticationv1.User
 // Allowed implements Access. Who may do anything is not asked about, so that the
 // API server reaches the node's pods without a question back.
 func (v *Reviews) Allowed(ctx context.Context, user authenticationv1.UserInfo, what authorizationv1.ResourceAttributes) (bool, error) {
-	for _, group := range user.Groups {
-		if group == masters {
-			return true, nil
-		}
+	if slices.Contains(user.Groups, masters) {
+		return true, nil
 	}
 	question := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		ResourceAttributes: &what, User: user.Username, UID: user.UID, Groups: user.Groups, Extra: map[string]authorizationv1.ExtraValue{},

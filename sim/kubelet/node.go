@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -60,7 +59,7 @@ func reconcileNode(v *view.View, key view.Key, now time.Time, _ *rand.Rand) cont
 // readyNode is the node with the conditions of one that works; nil if it has
 // them.
 func readyNode(n *corev1.Node, now time.Time) *corev1.Node {
-	if ready(n) {
+	if kinds.NodeReady(n) {
 		return nil
 	}
 	next := n.DeepCopy()
@@ -76,11 +75,4 @@ func readyNode(n *corev1.Node, now time.Time) *corev1.Node {
 	condition(corev1.NodePIDPressure, corev1.ConditionFalse, "KubeletHasSufficientPID", "kubelet has sufficient PID available")
 	condition(corev1.NodeReady, corev1.ConditionTrue, "KubeletReady", "kubelet is posting ready status")
 	return next
-}
-
-// ready tells whether the node is believed to work.
-func ready(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
 }

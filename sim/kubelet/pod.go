@@ -36,7 +36,7 @@ func reconcilePod(v *view.View, key view.Key, now time.Time, _ *rand.Rand) contr
 		return start(v, pod, now)
 	}
 	plan := finish(pod, now)
-	if next := readyAgain(pod, now); next != nil && len(plan.Do) == 0 && ready(node) {
+	if next := readyAgain(pod, now); next != nil && len(plan.Do) == 0 && kinds.NodeReady(node) {
 		plan.Do = append(plan.Do, client.UpdateStatus(kinds.Pods, next))
 	}
 	return plan
