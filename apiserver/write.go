@@ -27,8 +27,8 @@ import (
 // object.
 const maxTries = 20
 
-// store writes obj if what is stored is still old (nil: nothing), and returns when the view has it, so that whoever reads after the answer reads
-// it. obj gets its new resource version.
+// store writes obj if what is stored is still old (nil: nothing). obj gets its
+// new resource version.
 func (s *Server) store(c *call, obj resource.Object, old *view.Entry) error {
 	if c.dryRun {
 		return nil
@@ -38,40 +38,57 @@ func (s *Server) store(c *call, obj resource.Object, old *view.Entry) error {
 	if err != nil {
 		return err
 	}
-	key := c.info.Key(obj.GetNamespace(), obj.GetName())
-	operation, expect, began := "create", int64(0), time.Now()
+	w := store.Write{Key: c.info.Key(obj.GetNamespace(), obj.GetName()), Value: data, TTL: c.info.TTL}
+	operation := "create"
 	if old != nil {
-		operation, expect = "update", old.Revision
+		operation, w.If = "update", old.Revision
 	}
-	revision, err := s.deps.Store.Write(c.ctx, store.Write{Key: key, Value: data, If: expect, TTL: c.info.TTL, While: c.while})
-	s.metrics.Stored(operation, c.info.GR(), time.Since(began))
+	revision, err := s.write(c, operation, w, old, obj)
 	if err != nil {
-		return err
-	}
-	s.remember(c, revision, old, obj)
-	if _, err := s.cache.WaitFor(c.ctx, revision); err != nil {
 		return err
 	}
 	obj.SetResourceVersion(strconv.FormatInt(revision, 10))
 	return nil
 }
 
-// remove deletes an entry from the store and returns when the view shows it. The
-// revision is that of the removal, 0 where nothing is to be done.
+// remove deletes an entry from the store. The revision is that of the removal, 0
+// where nothing is to be done.
 func (s *Server) remove(c *call, e *view.Entry) (revision int64, err error) {
 	if c.dryRun {
 		return 0, nil
 	}
-	key := c.info.Key(e.Key.Namespace, e.Key.Name)
+	return s.write(c, "delete", store.Write{Key: c.info.Key(e.Key.Namespace, e.Key.Name), If: e.Revision}, e, nil)
+}
+
+// write is the one way to the store for what a request changes from old to obj
+// (nil: nothing). It returns when the view shows the change, or the one of
+// somebody else that stood in its way (*store.ConflictError): whoever reads after
+// the answer must not find the object as it was before.
+func (s *Server) write(c *call, operation string, w store.Write, old *view.Entry, obj resource.Object) (int64, error) {
+	w.While = c.while
 	began := time.Now()
-	revision, err = s.deps.Store.Write(c.ctx, store.Write{Key: key, If: e.Revision, While: c.while})
-	s.metrics.Stored("delete", c.info.GR(), time.Since(began))
-	if err != nil {
+	revision, err := s.deps.Store.Write(c.ctx, w)
+	s.metrics.Stored(operation, c.info.GR(), time.Since(began))
+	var conflict *store.ConflictError
+	switch {
+	case err == nil:
+		s.remember(c, revision, old, obj)
+		_, err = s.cache.WaitFor(c.ctx, revision)
+		return revision, err
+	case !errors.As(err, &conflict):
 		return 0, err
+	case conflict.Exists:
+		revision = conflict.Current.ModRevision
+	default: // the removal has left no revision to wait for but the store's
+		var unread error
+		if revision, unread = s.deps.Store.Revision(c.ctx); unread != nil {
+			return 0, unread
+		}
 	}
-	s.remember(c, revision, e, nil)
-	_, err = s.cache.WaitFor(c.ctx, revision)
-	return revision, err
+	if _, late := s.cache.WaitFor(c.ctx, revision); late != nil {
+		return 0, late
+	}
+	return 0, err
 }
 
 // storeError turns a store's error into the API's.
@@ -80,9 +97,11 @@ func (s *Server) storeError(c *call, err error) error {
 	case errors.Is(err, store.ErrFenced):
 		return apierrors.NewServiceUnavailable("this server leads no more: another acts in its place")
 	case errors.Is(err, store.ErrUncertain):
-		return apierrors.NewTimeoutError("the store did not answer in time: the write may or may not have happened, read the object to find out", 1)
+		// without a time to try again: client-go would do so by itself, and its
+		// create could be refused by its own first try
+		return apierrors.NewTimeoutError("the store did not answer in time: the write may or may not have happened, read the object to find out", 0)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return apierrors.NewTimeoutError("the request ended before the store answered", 1)
+		return apierrors.NewTimeoutError("the request ended before the store answered", 0)
 	}
 	return err
 }
@@ -134,8 +153,8 @@ func (s *Server) mutateEntry(c *call, key view.Key, fn func(e *view.Entry) (chan
 			c.created = e == nil
 			return result.obj, nil
 		}
-		if err := s.awaitOther(c, err); err != nil {
-			return nil, err
+		if conflict := new(store.ConflictError); !errors.As(err, &conflict) {
+			return nil, s.storeError(c, err)
 		}
 	}
 	return nil, apierrors.NewConflict(c.version.GR(), key.Name, errors.New(optimisticLock))
@@ -157,24 +176,6 @@ func (s *Server) commit(c *call, e *view.Entry, result change) error {
 }
 
 const optimisticLock = "the object has been modified; please apply your changes to the latest version and try again"
-
-// awaitOther returns nil when err is a conflict and the view has caught up with
-// whoever wrote first.
-func (s *Server) awaitOther(c *call, err error) error {
-	var conflict *store.ConflictError
-	if !errors.As(err, &conflict) {
-		return s.storeError(c, err)
-	}
-	revision := conflict.Current.ModRevision
-	if !conflict.Exists {
-		revision, err = s.deps.Store.Revision(c.ctx)
-		if err != nil {
-			return s.storeError(c, err)
-		}
-	}
-	_, err = s.cache.WaitFor(c.ctx, revision)
-	return err
-}
 
 // checkVersion compares the resource version that a writer read with the
 // stored one. Where the kind allows it, an empty one means "whatever is stored",

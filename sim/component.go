@@ -53,7 +53,7 @@ func (c *component) Do(ctx context.Context, op client.Op) (resource.Object, erro
 		op = s.amend(c.name, op)
 	}
 	fault := s.fault(c, op)
-	timeout := apierrors.NewTimeoutError("the write may or may not have happened", 1)
+	timeout := apierrors.NewTimeoutError("the write may or may not have happened", 0)
 	switch fault {
 	case Conflict:
 		return nil, apierrors.NewConflict(op.Kind.GR(), op.Name, errors.New("someone else was first"))
