@@ -158,6 +158,10 @@ func (w *world) leavesNothing(uid string) {
 		list, err := c.Runtime.ListPodSandbox(context.Background(), &runtimeapi.ListPodSandboxRequest{
 			Filter: &runtimeapi.PodSandboxFilter{LabelSelector: map[string]string{"io.kubernetes.pod.uid": uid}},
 		})
+		if err != nil && time.Now().Before(deadline) {
+			w.pause()
+			continue // a runtime that was just killed
+		}
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -56,7 +56,7 @@ func (s *stepper) keep(sandbox *Sandbox, c *corev1.Container) bool {
 		return false
 	case seen.State == Created:
 		// Its start never came: the agent was restarted between the two calls.
-		s.do(Action{Do: RemoveContainer, Container: c.Name, ID: seen.ID})
+		s.discard(Action{Do: RemoveContainer, Container: c.Name, ID: seen.ID})
 		return false
 	case s.restarts(c, seen):
 		if !s.holdOff(c, seen) {
@@ -195,7 +195,7 @@ func (s *stepper) tidy() {
 			continue
 		}
 		if kept[c.Name] {
-			s.do(Action{Do: RemoveContainer, Container: c.Name, ID: c.ID})
+			s.discard(Action{Do: RemoveContainer, Container: c.Name, ID: c.ID})
 		}
 		kept[c.Name] = true
 	}
@@ -213,7 +213,15 @@ func (s *stepper) tidySandbox(old *Sandbox) {
 			return
 		}
 	}
-	s.do(Action{Do: RemoveSandbox, ID: old.ID})
+	s.discard(Action{Do: RemoveSandbox, ID: old.ID})
+}
+
+// discard asks for what has ended to be removed, and waits where that has just
+// failed: a runtime that is away refuses at once, and would be asked at once.
+func (s *stepper) discard(a Action) {
+	if s.retry(&s.state.Stopping) {
+		s.do(a)
+	}
 }
 
 // debug starts ephemeral containers: once each, never again.

@@ -34,7 +34,7 @@ type State struct {
 	// Refused is why the node does not admit the pod, or why it has ended it.
 	Refused *Refusal
 	// Volumes and Sandbox hold failures of setting these up, Stopping those of
-	// taking the pod down.
+	// taking the pod, or what is left of its ended containers, down.
 	Volumes, Sandbox, Stopping Trouble
 	Mounted                    bool
 	// Allocation is what of its resources the pod was granted.

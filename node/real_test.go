@@ -17,9 +17,11 @@ import (
 	"time"
 
 	oci "github.com/opencontainers/image-spec/specs-go/v1"
+	"google.golang.org/grpc"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/client/clienttest"
@@ -46,12 +48,16 @@ const (
 type world struct {
 	t       testing.TB
 	dir     string
+	bridge  string
 	api     *api
 	runtime *containerd.Runtime
 	config  node.Config
 	log     *slog.Logger
-	stop    func() // the agent
-	agent   *node.Agent
+	// client and runtimeConn are what the next agent gets.
+	client      client.Client
+	runtimeConn grpc.ClientConnInterface
+	stop        func() // the agent
+	agent       *node.Agent
 }
 
 // api is a cluster that also gives tokens.
@@ -84,11 +90,10 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.run(filepath.Join(root, "runtime/build.sh"))
-	bin := filepath.Join(root, "bin/runtime")
 	w.build("./internal/testprogram", dir+"/program")
 	w.build("../cmd/skiff-cni", dir+"/cni/skiff-cni")
-	bridge := fmt.Sprintf("ndt%d", os.Getpid()%100000)
-	net := network.Config{Bridge: bridge, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.231.7.0/24")}, State: dir + "/lease"}
+	w.bridge = fmt.Sprintf("ndt%d", os.Getpid()%100000)
+	net := network.Config{Bridge: w.bridge, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.231.7.0/24")}, State: dir + "/lease"}
 	if err := net.WriteConflist(dir + "/net.d"); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +102,8 @@ func newWorld(t testing.TB) *world {
 			t.Error(err)
 		}
 	})
-	w.startRuntime(bin)
+	w.startRuntime()
+	t.Cleanup(func() { w.stopRuntime() })
 	w.image(dir+"/program", testImage)
 	cgroups := fmt.Sprintf("sknode%d", os.Getpid())
 	t.Cleanup(func() { cgroup.Remove("/" + cgroups) })
@@ -106,6 +112,7 @@ func newWorld(t testing.TB) *world {
 		ClusterDNS: []string{"10.96.0.10"}, MaxPods: 250,
 		ImagesHigh: 100, // the tests' image stays, however full this machine's disk is
 	}
+	w.client, w.runtimeConn = w.api, w.runtime.Conn
 	t.Cleanup(func() {
 		if w.stop != nil {
 			w.stop()
@@ -132,27 +139,33 @@ func (w *world) build(pkg, to string) {
 	}
 }
 
-func (w *world) startRuntime(bin string) {
+func (w *world) startRuntime() {
 	w.t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r, err := containerd.Start(ctx, containerd.Config{
-		Root: w.dir + "/root", State: w.dir + "/run", Bin: bin, Log: w.dir + "/containerd.log",
+		Root: w.dir + "/root", State: w.dir + "/run", Bin: filepath.Join(root, "bin/runtime"), Log: w.dir + "/containerd.log",
 		CNIBin: w.dir + "/cni", CNIConf: w.dir + "/net.d", PauseImage: image.Pause,
 	}, w.log)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.runtime = r
-	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := r.Stop(ctx); err != nil {
-			w.t.Error(err)
-		}
-	})
 	if err := r.WaitReady(ctx); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// stopRuntime ends containerd; its containers go on.
+func (w *world) stopRuntime() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := w.runtime.Stop(ctx); err != nil {
+		w.t.Error(err)
 	}
 }
 
@@ -190,8 +203,9 @@ func (w *world) image(program, name string) {
 func (w *world) startAgent() {
 	w.t.Helper()
 	agent, err := node.New(w.config, node.Deps{
-		Client: w.api, Runtime: cri.Client{Runtime: w.runtime.Containers, Images: w.runtime.Images},
-		Events: event.NewRecorder(w.api, "kubelet", nodeName, w.log, nil), Log: w.log,
+		Client:  w.client,
+		Runtime: cri.Client{Runtime: runtimeapi.NewRuntimeServiceClient(w.runtimeConn), Images: runtimeapi.NewImageServiceClient(w.runtimeConn)},
+		Events:  event.NewRecorder(w.api, "kubelet", nodeName, w.log, nil), Log: w.log,
 	})
 	if err != nil {
 		w.t.Fatal(err)

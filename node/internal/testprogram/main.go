@@ -16,6 +16,7 @@ import (
 )
 
 func main() {
+	note()
 	switch os.Args[1] {
 	case "pause":
 		wait()
@@ -42,6 +43,18 @@ func main() {
 		code, _ := strconv.Atoi(os.Args[3])
 		os.Exit(code)
 	}
+}
+
+// note adds a line to the file that is to say who has started, if any.
+func note() {
+	file := os.Getenv("STARTS")
+	if file == "" {
+		return
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	check(err)
+	fmt.Fprintln(f, os.Getenv("CONTAINER"))
+	check(f.Close())
 }
 
 func check(err error) {
