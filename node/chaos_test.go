@@ -123,6 +123,8 @@ func (c *chaos) anything() {
 		c.pod = c.pod.DeepCopy()
 		c.pod.Generation++
 		c.resize(&c.pod.Spec.Containers[0], []string{fmt.Sprintf("cpu=%dm", 10+c.rnd.IntN(20))})
+	case n < 86: // somebody sets the clock
+		c.setClock(time.Duration(2*c.rnd.IntN(2)-1) * time.Hour)
 	default:
 		c.now = c.now.Add(time.Duration(c.rnd.IntN(20_000)) * time.Millisecond)
 	}

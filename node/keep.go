@@ -147,6 +147,12 @@ func (s *stepper) holdOff(c *corev1.Container, seen *Container) bool {
 		return false
 	}
 	until := memory.Backoff.Until(seen.Stopped)
+	if most := s.Now.Add(memory.Backoff.Delay); until.After(most) {
+		until = most // the clock was set back: by it the container will have ended only later
+	}
+	if hold := memory.HoldUntil; !hold.IsZero() && hold.Before(until) {
+		until = hold
+	}
 	if s.Now.Before(until) {
 		if !memory.HoldUntil.Equal(until) {
 			s.event(true, c.Name, "BackOff", fmt.Sprintf("Back-off restarting failed container %s in pod %s", c.Name, formatPod(s.Pod)))

@@ -157,7 +157,9 @@ func (o *Observed) MergeSandbox(s Sandbox) {
 		return
 	}
 	o.Sandboxes = append(o.Sandboxes, s)
-	slices.SortStableFunc(o.Sandboxes, func(a, b Sandbox) int { return b.Created.Compare(a.Created) })
+	slices.SortStableFunc(o.Sandboxes, func(a, b Sandbox) int {
+		return cmp.Or(cmp.Compare(b.Attempt, a.Attempt), b.Created.Compare(a.Created))
+	})
 }
 
 // MergeContainer adds what was seen of a container, unless it is older than what
@@ -178,7 +180,7 @@ func (o *Observed) MergeContainer(c Container) {
 	}
 	o.Containers = append(o.Containers, c)
 	slices.SortStableFunc(o.Containers, func(a, b Container) int {
-		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.Attempt, a.Attempt))
+		return cmp.Or(cmp.Compare(b.Attempt, a.Attempt), b.Created.Compare(a.Created))
 	})
 }
 

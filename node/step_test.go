@@ -139,6 +139,12 @@ func (s *stage) happen(words []string) {
 			s.t.Fatal(err)
 		}
 		s.now = s.now.Add(d)
+	case "clock-set": // the machine's, by so much
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.setClock(d)
 	case "delete":
 		grace, err := strconv.ParseInt(words[1], 10, 64)
 		if err != nil {
@@ -216,6 +222,30 @@ func (s *stage) find(prefix string) Action {
 	}
 	s.t.Fatalf("%q is not under way; these are: %v", prefix, s.busy)
 	return Action{}
+}
+
+// setClock is what a jump of the machine's clock looks like to the agent: its own
+// times go on evenly, and those that the runtime has noted have moved.
+func (s *stage) setClock(by time.Duration) {
+	for i := range s.seen.Sandboxes {
+		box := &s.seen.Sandboxes[i]
+		box.Created = box.Created.Add(-by)
+	}
+	for i := range s.seen.Containers {
+		c := &s.seen.Containers[i]
+		for _, at := range []*time.Time{&c.Created, &c.Started, &c.Stopped} {
+			if !at.IsZero() {
+				*at = at.Add(-by)
+			}
+		}
+	}
+	for name, memory := range s.state.Containers { // what was reckoned from the runtime's times
+		memory.Backoff.Last = memory.Backoff.Last.Add(-by)
+		if !memory.HoldUntil.IsZero() {
+			memory.HoldUntil = memory.HoldUntil.Add(-by)
+		}
+		s.state.Containers[name] = memory
+	}
 }
 
 func (s *stage) exit(c *Container, code int32) {

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	corev1 "k8s.io/api/core/v1"
@@ -241,4 +243,54 @@ func (w *world) holdsOnly(p *corev1.Pod) {
 			w.t.Errorf("a mount is left: %s", line)
 		}
 	}
+}
+
+// absent is a client of a server that may be away.
+type absent struct {
+	client.Client
+	away atomic.Bool
+}
+
+func (a *absent) Do(ctx context.Context, op client.Op) (resource.Object, error) {
+	if a.away.Load() {
+		return nil, syscall.ECONNREFUSED
+	}
+	return a.Client.Do(ctx, op)
+}
+
+// TestServerAway: what crashes while nobody can be told is started again, and
+// told of as soon as somebody can.
+func TestServerAway(t *testing.T) {
+	w := newWorld(t)
+	server := &absent{Client: w.api}
+	w.stop()
+	w.client = server
+	w.startAgent()
+	w.create(served("stays"))
+	w.create(served("crashes"))
+	stays, crashes := w.untilPod("stays", "is ready", ready), w.untilPod("crashes", "is ready", ready)
+	server.away.Store(true)
+	http.Get("http://" + crashes.Status.PodIP + ":8080/exit")
+	for deadline := time.Now().Add(patience); ; w.pause() {
+		resp, err := http.Get("http://" + crashes.Status.PodIP + ":8080/")
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the container is not started again: %v", err)
+		}
+	}
+	if p := w.get("crashes"); p.Status.ContainerStatuses[0].RestartCount != 0 {
+		t.Error("the server was told while it was away")
+	}
+	back := time.Now()
+	server.away.Store(false)
+	w.untilPod("crashes", "is said to run again", restarted(1))
+	t.Logf("the status was right %v after the server was back", time.Since(back).Round(time.Millisecond))
+	if p := w.get("stays"); !ready(p) || p.Status.ContainerStatuses[0].ContainerID != stays.Status.ContainerStatuses[0].ContainerID {
+		t.Errorf("a pod was touched: %+v", p.Status.ContainerStatuses)
+	}
+	w.delete("crashes")
+	w.leavesNothing(string(crashes.UID))
 }
