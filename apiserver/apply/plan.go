@@ -89,7 +89,7 @@ func (b *planner) plan(t reflect.Type, ref schema.TypeRef) *plan {
 		p.shape, p.elem = dict, b.plan(t.Elem(), atom.Map.ElementType)
 	case atom.List != nil && t.Kind() == reflect.Slice:
 		p.shape, p.elem = list, b.plan(t.Elem(), atom.List.ElementType)
-		b.addKeys(p, atom.List)
+		b.addKeys(p, t.Elem(), atom.List)
 	}
 	return p
 }
@@ -148,8 +148,9 @@ func (b *planner) addFields(p *plan, t reflect.Type, index []int, of *schema.Map
 	}
 }
 
-// addKeys makes the plan odd where the keys are not plain fields of the items.
-func (b *planner) addKeys(p *plan, of *schema.List) {
+// addKeys makes the plan odd where the keys are not plain fields of the items. Items
+// may be compared field by field, or, as owner references are, as a whole.
+func (b *planner) addKeys(p *plan, t reflect.Type, of *schema.List) {
 	if len(of.Keys) == 0 {
 		if p.elem.shape != leaf {
 			p.shape = odd
@@ -157,15 +158,21 @@ func (b *planner) addKeys(p *plan, of *schema.List) {
 		return
 	}
 	item, ok := b.schema.Resolve(of.ElementType)
-	if !ok || item.Map == nil || p.elem.shape != record {
+	if !ok || item.Map == nil || p.elem.shape != record && p.elem.shape != leaf || t.Kind() != reflect.Struct {
 		p.shape = odd
 		return
 	}
+	fields := p.elem.fields
+	if p.elem.shape == leaf {
+		whole := plan{}
+		b.addFields(&whole, t, nil, item.Map)
+		fields = whole.fields
+	}
 	for _, name := range of.Keys {
 		key := planKey{}
-		for i := range p.elem.fields {
-			if p.elem.fields[i].name == name {
-				key.field = &p.elem.fields[i]
+		for i := range fields {
+			if fields[i].name == name {
+				key.field = &fields[i]
 			}
 		}
 		if key.field == nil {

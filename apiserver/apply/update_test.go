@@ -87,6 +87,21 @@ func compareHistory(t *testing.T, tracker *Tracker, info *kinds.Info, seed int64
 	return quick
 }
 
+// What has owners, as most pods do, goes the quick way too.
+func TestOwnedGoTheQuickWay(t *testing.T) {
+	tracker := New(kinds.All())
+	live := kinds.Pods.Info.New()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", OwnerReferences: []metav1.OwnerReference{{
+		APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "b", UID: "c", Controller: new(true),
+	}}}}
+	want := pod.DeepCopy()
+	w := Write{Kind: kinds.Pods.Info, Manager: "m", Now: time.Unix(1, 0)}
+	tracker.library.update(w, live, want)
+	if !tracker.quickUpdate(w, live, pod) || !sameResult(pod.GetManagedFields(), want.GetManagedFields()) {
+		t.Errorf("managed fields are\n%s\nwant\n%s", show(pod), show(want))
+	}
+}
+
 func sameResult(a, b []metav1.ManagedFieldsEntry) bool {
 	return SameButForTimes(a, b) && len(a) == len(b)
 }
