@@ -64,9 +64,16 @@ conformance: build
 	@$(GO) run ./test/conformance $(if $(FOCUS),-focus '$(FOCUS)') $(if $(SKIP),-skip '$(SKIP)') \
 		$(if $(PROCS),-procs $(PROCS)) $(if $(NODES),-nodes $(NODES)) $(if $(NAME),-name $(NAME)) $(if $(OUTPUT),-output $(OUTPUT))
 
-# Whole clusters on virtual time with faults by seed: SEEDS=1..1000, or one.
+# Whole clusters on virtual time: with faults by seed, and stories of users with each
+# write disturbed in each way. SEEDS=1..1000, or one, for seeds alone; ORDERS=0..9,
+# or one, for stories alone.
 sim:
+ifndef ORDERS
 	@$(GO) test ./sim -run TestSeeds -count=1 -timeout 0 -v -args -seeds $(or $(SEEDS),1..200)
+endif
+ifndef SEEDS
+	@$(GO) test ./sim -run TestStories -count=1 -timeout 0 -args -all -orders $(or $(ORDERS),0..1)
+endif
 
 fuzz:
 	@test/fuzz.sh $(or $(TIME),30s)

@@ -51,7 +51,19 @@ func conditionOp(pod *corev1.Pod, c corev1.PodCondition, node string) client.Op 
 }
 
 func statusOp(pod *corev1.Pod, status map[string]any, cause string) client.Op {
-	data, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status})
+	return patchOp(pod, map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status}, cause)
+}
+
+// rejectedOp is conditionOp for a pod that nobody has written to since.
+func rejectedOp(pod *corev1.Pod, c corev1.PodCondition) client.Op {
+	return patchOp(pod, map[string]any{
+		"metadata": map[string]any{"uid": pod.UID, "resourceVersion": pod.ResourceVersion},
+		"status":   map[string]any{"conditions": []corev1.PodCondition{c}},
+	}, "not scheduled: "+c.Reason)
+}
+
+func patchOp(pod *corev1.Pod, patch map[string]any, cause string) client.Op {
+	data, err := json.Marshal(patch)
 	if err != nil {
 		panic(fmt.Sprintf("marshal status of pod %s/%s: %v", pod.Namespace, pod.Name, err)) // plain data
 	}

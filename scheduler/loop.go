@@ -279,7 +279,7 @@ func (l *loop) unbound(it *Item, err error, gone bool) {
 			message := fmt.Sprintf("binding rejected: %v", err)
 			l.deps.Log.Warn("bind pod", slog.String("pod", it.Pod.Key.String()), slog.String("node", it.node), slog.Any("err", err))
 			l.note(it.Pod.Object, true, "FailedScheduling", message)
-			l.condition(it.Pod.Object, corev1.PodReasonSchedulerError, message, now)
+			l.rejected(it.Pod.Object, message, now)
 		}
 	}
 	l.wake(nodes, now)
@@ -295,9 +295,13 @@ func (l *loop) note(pod *corev1.Pod, warning bool, reason, message string) {
 	})
 }
 
-// condition writes PodScheduled=False, unless the pod says just that.
-func (l *loop) condition(pod *corev1.Pod, reason, message string, now time.Time) {
-	l.tell(pod, reason, message, pod.Status.NominatedNodeName, now)
+// rejected writes PodScheduled=False to a pod whose binding met with an error, if it
+// is still the pod that was to be bound: the binding may have happened all the same,
+// and nobody takes that condition from a pod that has a node.
+func (l *loop) rejected(pod *corev1.Pod, message string, now time.Time) {
+	if c, changed := unscheduled(pod, corev1.PodReasonSchedulerError, message, now); changed {
+		l.start(task{ops: []client.Op{rejectedOp(pod, c)}})
+	}
 }
 
 // tell writes PodScheduled=False and the node that the pod is promised, unless

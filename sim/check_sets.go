@@ -103,7 +103,8 @@ func target(p *corev1.Pod) string {
 	return p.Spec.NodeName
 }
 
-// oneDaemon says that a DaemonSet makes at most one pod for a node.
+// oneDaemon says that a DaemonSet makes at most one pod for a node, and
+// in a surging update one more.
 func (c *checker) oneDaemon(w write) {
 	pod, ok := w.obj.(*corev1.Pod)
 	if w.by != "daemon-set" || !ok || w.op.Verb != resource.Create {
@@ -114,9 +115,14 @@ func (c *checker) oneDaemon(w write) {
 		c.violate("pod %s is made without an owner", pod.Name)
 		return
 	}
-	node := target(pod)
+	node, most := target(pod), 1
+	if d, ok := view.Get(w.seen, resource.DaemonSets, pod.Namespace, owner.Name); ok {
+		if u := d.Spec.UpdateStrategy.RollingUpdate; u != nil && ptr.Deref(u.MaxSurge, fromInt(0)) != fromInt(0) {
+			most++ // the old pod goes once the new one serves
+		}
+	}
 	n := count(controlledBy(w.now, owner.UID), func(p *corev1.Pod) bool { return resource.PodActive(p) && target(p) == node })
-	if n > 1+c.silent() {
+	if n > most+c.silent() {
 		c.violate("DaemonSet %s has %d pods on %s", owner.Name, n, node)
 	}
 }

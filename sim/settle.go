@@ -44,8 +44,12 @@ func (s *Sim) settle() {
 func (s *Sim) relent() {
 	v := s.world.API.View()
 	for n := range view.List(v, nodes, "") {
-		_ = s.as(markNode(n.Name, kubelet.Works))
-		_ = s.as(client.MergePatch(nodes, "", n.Name, "", spec("unschedulable", nil)))
+		if n.Annotations[kubelet.Simulated] != kubelet.Works {
+			_ = s.as(markNode(n.Name, kubelet.Works))
+		}
+		if n.Spec.Unschedulable {
+			_ = s.as(client.MergePatch(nodes, "", n.Name, "", spec("unschedulable", nil)))
+		}
 	}
 	for d := range view.List(v, resource.Deployments, "") {
 		if d.Spec.Paused {
@@ -67,8 +71,7 @@ func (s *Sim) until(end time.Time) {
 	for steps := 0; steps < busy; steps++ {
 		s.feed()
 		lag := s.leader.lag
-		lag.deliver(1 << 20)
-		acted := s.leader.parts.Step(s.ctx)
+		acted := s.turn()
 		if s.deposed != nil {
 			s.linger()
 		}
@@ -98,4 +101,29 @@ func (s *Sim) until(end time.Time) {
 		}
 	}
 	s.check.violate("the cluster does not settle: it is still busy after %d steps at the same time", busy)
+}
+
+// turn lets the leader see what has changed, and everyone take a step; in disorder
+// it sees only some of it, and only one takes a step, as long as that gets anywhere.
+func (s *Sim) turn() bool {
+	parts := s.leader.parts
+	if !s.disorder {
+		s.leader.lag.deliver(1 << 20)
+		return parts.Step(s.ctx)
+	}
+	s.leader.lag.deliver(s.rnd.IntN(4))
+	acted := false
+	switch s.rnd.IntN(4) {
+	case 0:
+		acted = parts.Scheduler.Step()
+	case 1:
+		acted, _ = parts.Kubelets.Step(s.ctx)
+	default:
+		acted, _ = parts.Controllers.Step(s.ctx)
+	}
+	if acted {
+		return true
+	}
+	s.leader.lag.deliver(1 + s.rnd.IntN(4))
+	return parts.Step(s.ctx)
 }

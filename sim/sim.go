@@ -46,6 +46,7 @@ type Sim struct {
 	acting  *process // whose write is under way, but for nodes and users
 
 	calm     bool // faults have stopped
+	disorder bool // changes are seen late and in no order of components
 	writes   int  // of components, but for heartbeats
 	silent   int  // writes whose success the writer did not learn
 	check    *checker

@@ -5,38 +5,64 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
+// TestMain lets garbage lie longer: clusters are small, short-lived and many.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
+
 var seeds = flag.String("seeds", "1..20", "which seeds to simulate: FIRST..LAST, or one")
 
-// TestSeeds simulates seeds and reports those with something wrong.
-func TestSeeds(t *testing.T) {
-	first, last, found := strings.Cut(*seeds, "..")
+// seedRange reads "FIRST..LAST", or one.
+func seedRange(t *testing.T, text string) (from, to uint64) {
+	t.Helper()
+	first, last, found := strings.Cut(text, "..")
 	from, err := strconv.ParseUint(first, 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := from
-	if found {
-		if to, err = strconv.ParseUint(last, 10, 64); err != nil {
-			t.Fatal(err)
-		}
+	if !found {
+		return from, from
 	}
-	writes, leaders := 0, 0
+	if to, err = strconv.ParseUint(last, 10, 64); err != nil {
+		t.Fatal(err)
+	}
+	return from, to
+}
+
+// TestSeeds simulates seeds and reports those with something wrong.
+func TestSeeds(t *testing.T) {
+	from, to := seedRange(t, *seeds)
+	var writes, leaders atomic.Int64
+	next := make(chan uint64)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for seed := range next {
+				result, err := Run(seed, Options{})
+				writes.Add(int64(result.Writes))
+				leaders.Add(int64(result.Leaders))
+				if err != nil || len(result.Violations) > 0 {
+					t.Errorf("seed %d (again: make sim SEEDS=%d): %v %s", seed, seed, err, strings.Join(result.Violations, "\n\t"))
+				}
+			}
+		})
+	}
 	for seed := from; seed <= to; seed++ {
-		result, err := Run(seed, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		writes, leaders = writes+result.Writes, leaders+result.Leaders
-		if len(result.Violations) > 0 {
-			t.Errorf("seed %d (again: make sim SEEDS=%d): %s", seed, seed, strings.Join(result.Violations, "\n\t"))
-		}
+		next <- seed
 	}
-	t.Logf("%d seeds, %d writes, %d leaders", to-from+1, writes, leaders)
+	close(next)
+	workers.Wait()
+	t.Logf("%d seeds, %d writes, %d leaders", to-from+1, writes.Load(), leaders.Load())
 }
 
 // The same seed does the same, write by write.
