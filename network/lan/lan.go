@@ -97,6 +97,12 @@ func (c Config) Connect(node, pin string, address netip.Addr) error {
 	if err := netlink.LinkAdd(pair); err != nil {
 		return fmt.Errorf("make the link of node %s: %w", node, err)
 	}
+	// A node's packet that this machine sends on to the same node, as one to a
+	// service does, may stay within the bridge: kernels with br_netfilter, which is
+	// on unless told otherwise, keep it there, and drop it for want of this.
+	if err := netlink.LinkSetHairpin(pair, true); err != nil {
+		return fmt.Errorf("let the link of node %s send back: %w", node, errors.Join(err, rtnl.DeleteLink(c.port(node))))
+	}
 	if err := c.furnish(space, address); err != nil {
 		return fmt.Errorf("set up the network of node %s: %w", node, errors.Join(err, rtnl.DeleteLink(c.port(node))))
 	}

@@ -31,6 +31,7 @@ apiVersion: v1
 kind: Service
 metadata: {name: teller}
 spec:
+  type: NodePort
   selector: {app: teller}
   ports: [{port: 80, targetPort: 8080}]
 `
@@ -60,6 +61,8 @@ func TestSeveralNodes(t *testing.T) {
 		t.Fatalf("the pods are %v, want one on each of three nodes", pods)
 	}
 	service := c.kubectl(t, "get", "service", "teller", "-o", "jsonpath={.spec.clusterIP}")
+	nodePort := c.kubectl(t, "get", "service", "teller", "-o", "jsonpath={.spec.ports[0].nodePort}")
+	first := c.kubectl(t, "get", "node", "node-1", "-o", `jsonpath={.status.addresses[?(@.type=="InternalIP")].address}`)
 	for _, from := range pods {
 		name, _, _ := strings.Cut(from, "/")
 		// Its wget looks up names, at which Debian's static busybox crashes.
@@ -74,14 +77,17 @@ func TestSeveralNodes(t *testing.T) {
 				t.Errorf("from %s, %s says %q", from, to, got)
 			}
 		}
-		answers := map[string]bool{}
-		eventually(t, func() error {
-			answers[ask(service, "80")] = true
-			if len(answers) < 3 {
-				return fmt.Errorf("from %s, the service's answers are %v, want one of each node", from, answers)
-			}
-			return nil
-		})
+		// By the first node's port a pod also gets to itself and its neighbours.
+		for _, way := range [][2]string{{service, "80"}, {first, nodePort}} {
+			answers := map[string]bool{}
+			eventually(t, func() error {
+				answers[ask(way[0], way[1])] = true
+				if len(answers) < 3 {
+					return fmt.Errorf("from %s, the answers by %s are %v, want one of each node", from, way, answers)
+				}
+				return nil
+			})
+		}
 		c.kubectl(t, "logs", name)
 		if out := c.kubectl(t, "exec", name, "--", "nslookup", "teller.default.svc.cluster.local"); !strings.Contains(out, service) {
 			t.Errorf("on %s the service's address is not %s:\n%s", from, service, out)
