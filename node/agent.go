@@ -17,6 +17,7 @@ import (
 	"github.com/skiff-sh/skiff/node/cri"
 	"github.com/skiff-sh/skiff/node/metrics"
 	"github.com/skiff-sh/skiff/node/probe"
+	"github.com/skiff-sh/skiff/node/stats"
 	"github.com/skiff-sh/skiff/node/volume"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
@@ -40,6 +41,7 @@ type Agent struct {
 	certificates *certificates
 	images       images
 	metrics      *metrics.Metrics
+	stats        *stats.Reader
 
 	inbox      chan func()   // what the loop is to take in
 	unreported chan struct{} // wakes the reports of the Node
@@ -82,6 +84,7 @@ func New(config Config, deps Deps) (*Agent, error) {
 	a.certificates = newCertificates(a.client, a.config.Name, a.tell)
 	a.probes = probe.New(a.execProbe, a.probed)
 	a.metrics = metrics.New(a.config.Name, a.census)
+	a.stats = stats.New(a.config.Name, a.log)
 	host, err := detectHost(config)
 	if err != nil {
 		return nil, err

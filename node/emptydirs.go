@@ -35,7 +35,7 @@ func (a *Agent) holdEmptyDirs(ctx context.Context) {
 		return
 	}
 	for _, l := range all {
-		used, err := volume.Usage(l.path)
+		used, _, err := volume.Usage(l.path)
 		if err != nil {
 			a.log.Debug("the size of a volume is not known", "path", l.path, "err", err)
 			continue

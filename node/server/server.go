@@ -1,6 +1,6 @@
 // Package server is the node agent's own API, as upstream's kubelet serves it:
-// logs, exec, attach and port forwarding for the API server, and the pods of the
-// node.
+// logs, exec, attach and port forwarding for the API server, the pods of the node
+// and what they use.
 package server
 
 import (
@@ -19,8 +19,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	statsapi "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"github.com/skiff-sh/skiff/node"
+	"github.com/skiff-sh/skiff/node/metrics"
 )
 
 // Agent is what the server serves.
@@ -31,6 +33,9 @@ type Agent interface {
 	Attach(ctx context.Context, namespace, pod string, uid types.UID, container string, s node.Streams) (string, error)
 	PortForward(ctx context.Context, namespace, pod string, uid types.UID, ports []int32) (string, error)
 	Metrics() http.Handler
+	// Usage tells processor time and memory, Summary disks and networks too.
+	Usage(ctx context.Context) (*statsapi.Summary, error)
+	Summary(ctx context.Context) (*statsapi.Summary, error)
 }
 
 // Config says how to serve.
@@ -88,6 +93,8 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("GET /pods", s.pods)
 	mux.Handle("GET /metrics", s.agent.Metrics())
+	mux.Handle("GET /metrics/resource", metrics.Resources(s.agent.Usage, s.log))
+	mux.HandleFunc("GET /stats/summary", s.summary)
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
 	for _, path := range []string{"{namespace}/{pod}/{container}", "{namespace}/{pod}/{uid}/{container}"} {
 		mux.HandleFunc("/exec/"+path, s.exec)
@@ -109,9 +116,33 @@ func (s *Server) pods(w http.ResponseWriter, r *http.Request) {
 	for _, p := range pods {
 		list.Items = append(list.Items, *p)
 	}
+	s.answer(w, list)
+}
+
+// summary tells what is used; "only_cpu_and_memory" leaves out what takes longer
+// to read.
+func (s *Server) summary(w http.ResponseWriter, r *http.Request) {
+	brief, err := flag(r.URL.Query(), "only_cpu_and_memory")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	read := s.agent.Summary
+	if brief {
+		read = s.agent.Usage
+	}
+	summary, err := read(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	s.answer(w, summary)
+}
+
+func (s *Server) answer(w http.ResponseWriter, what any) {
 	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(list); err != nil {
-		s.log.Debug("the pods did not reach who asked", "err", err)
+	if err := json.NewEncoder(w).Encode(what); err != nil {
+		s.log.Debug("an answer did not reach who asked", "err", err)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 func TestUsage(t *testing.T) {
 	dir := t.TempDir()
-	empty, err := Usage(dir)
+	empty, _, err := Usage(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,8 +25,11 @@ func TestUsage(t *testing.T) {
 	if err := os.Symlink("/", filepath.Join(dir, "out")); err != nil {
 		t.Fatal(err)
 	}
-	used, err := Usage(dir)
+	used, files, err := Usage(dir)
 	if grown := used - empty; err != nil || grown < 1<<20 || grown > 1<<20+1<<16 {
 		t.Errorf("a file of 1 MiB with two names takes %d bytes, %v", grown, err)
+	}
+	if files != 4 { // the folder, the one in it, the file and the link
+		t.Errorf("counted %d files, want 4", files)
 	}
 }

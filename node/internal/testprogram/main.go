@@ -31,6 +31,10 @@ func main() {
 		check(err)
 	case "say": // file, text...
 		check(os.WriteFile(os.Args[2], []byte(strings.Join(os.Args[3:], " ")), 0o644))
+	case "burn": // file: writes 1 MiB, and then only computes
+		check(os.WriteFile(os.Args[2], make([]byte, 1<<20), 0o644))
+		for {
+		}
 	case "exists": // file
 		_, err := os.Stat(os.Args[2])
 		check(err)
