@@ -55,7 +55,7 @@ var bootSteps = []struct {
 // Bootstrap writes what every cluster has: its namespaces, the initial objects,
 // and the service that leads to this server. What is there already stays.
 func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
-	c := s.Local(authn.User{Name: "system:apiserver", Groups: []string{authn.Masters, authn.Authenticated}})
+	c := s.itself()
 	for _, step := range bootSteps {
 		if err := step.do(s, ctx, c, initial); err != nil {
 			return err
@@ -63,6 +63,11 @@ func (s *Server) Bootstrap(ctx context.Context, initial Initial) error {
 		s.booted.Add(1)
 	}
 	return nil
+}
+
+// itself is the client that the server writes with for its own ends.
+func (s *Server) itself() client.Client {
+	return s.Local(authn.User{Name: "system:apiserver", Groups: []string{authn.Masters, authn.Authenticated}})
 }
 
 func (s *Server) ensureNamespaces(ctx context.Context, c client.Client, initial Initial) error {

@@ -56,7 +56,7 @@ type call struct {
 func (c *call) request(verb resource.Verb) resource.Request {
 	return resource.Request{
 		Verb: verb, Subresource: c.target.subresource, Version: c.version.GVK.GroupVersion(), Now: metav1.NewTime(c.now), DryRun: c.dryRun,
-		User: resource.User(c.user),
+		User: resource.User{Name: c.user.Name, UID: c.user.UID, Groups: c.user.Groups, Extra: c.user.Extra},
 	}
 }
 

@@ -29,6 +29,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.metrics.Authenticated(user.Name)
+	if user.Warning != "" {
+		writeWarnings(w, user.Warning)
+	}
 	t := parsePath(r.URL.Path)
 	verb := verbOf(r, t)
 	wants := attributesOf(user, verb, t, r)

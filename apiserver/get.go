@@ -141,14 +141,18 @@ func (s *Server) writeResult(w http.ResponseWriter, c *call, f format, code int,
 }
 
 func (c *call) writeWarnings(w http.ResponseWriter) {
-	for _, message := range c.warnings {
+	writeWarnings(w, c.warnings...)
+	c.warnings = nil // an answer that turns out a refusal says them once
+}
+
+func writeWarnings(w http.ResponseWriter, messages ...string) {
+	for _, message := range messages {
 		text, err := json.Marshal(message)
 		if err != nil {
 			continue // a string always has a JSON form
 		}
 		w.Header().Add("Warning", "299 - "+string(text))
 	}
-	c.warnings = nil // an answer that turns out a refusal says them once
 }
 
 // partialOf returns the metadata of an entry alone.

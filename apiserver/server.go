@@ -169,7 +169,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	atomic.StoreInt64(&jsonpatch.AccumulatedCopySizeLimit, config.MaxBody)
 	go s.owners.Warm()
 	s.stop, s.halt = context.WithCancel(context.Background())
-	deps.Tokens.View = s.cache.View
+	deps.Tokens.View, deps.Tokens.Used = s.cache.View, s.noteTokenUse
 	bootstrap := &authn.BootstrapTokens{Audiences: deps.Tokens.Audiences, View: s.cache.View, Now: deps.Now}
 	s.auth = &authn.Authenticator{
 		ClientCAs: deps.ClientCAs, FrontCAs: deps.FrontCAs, Tokens: append([]authn.Token{deps.Tokens, bootstrap}, deps.TokenCheckers...),

@@ -3,10 +3,14 @@ package apiserver_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/skiff-sh/skiff/apiserver/apiservertest"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
 )
 
 const (
@@ -71,6 +75,58 @@ func TestTokenReview(t *testing.T) {
 	want(t, c.Do("POST", path, `{"spec":{"token":"`+token+`"}}`), 201, `token audiences [\"vault\" \"mail\"] is invalid for the target audiences [\"https://test\"]`)
 	want(t, c.Do("POST", path, `{"spec":{"token":"a.b.c"}}`), 201, `"error":"invalid bearer token"`)
 	want(t, c.Do("POST", path, `{"spec":{}}`), 400, "token is required for TokenReview in authentication")
+}
+
+// TestLegacyToken: a token kept in a secret is as good as its secret, which says on
+// which day it was last used.
+func TestLegacyToken(t *testing.T) {
+	c := withBot(t)
+	bot, ok := view.Get(c.API.View(), resource.ServiceAccounts, "default", "bot")
+	if !ok {
+		t.Fatal("the account is not in the view")
+	}
+	token, err := c.Tokens.SignLegacy(bot, "kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secrets, kept = "/api/v1/namespaces/default/secrets", "/api/v1/namespaces/default/secrets/kept"
+	secret, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"name": "kept", "annotations": map[string]string{"kubernetes.io/service-account.name": "bot"}},
+		"type":     "kubernetes.io/service-account-token", "stringData": map[string]string{"token": token},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, c.As(token, "POST", selfPath, "{}"), 401)
+	want(t, c.Do("POST", secrets, string(secret)), 201)
+	lastUsed := func() string {
+		t.Helper()
+		labels, _ := want(t, c.Do("GET", kept, ""), 200)["metadata"].(map[string]any)["labels"].(map[string]any)
+		return fmt.Sprint(labels[resource.LegacyTokenLastUsed])
+	}
+	label := func(patch string) {
+		t.Helper()
+		want(t, c.Do("PATCH", kept, `{"metadata":{"labels":`+patch+`}}`, mergePatch), 200)
+	}
+	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+	want(t, c.As(token, "POST", selfPath, "{}"), 201, `"username":"system:serviceaccount:default:bot"`)
+	if have := lastUsed(); have != day(0) {
+		t.Errorf("the token was last used on %s", have)
+	}
+	label(`{"` + resource.LegacyTokenLastUsed + `":"2020-01-01","` + resource.LegacyTokenInvalidSince + `":"2021-01-01"}`)
+	want(t, c.As(token, "POST", selfPath, "{}"), 401)
+	if have := lastUsed(); have != day(0) {
+		t.Errorf("the token was tried on %s while invalid", have)
+	}
+	label(`{"` + resource.LegacyTokenLastUsed + `":"` + day(1) + `","` + resource.LegacyTokenInvalidSince + `":null}`)
+	want(t, c.Do("PATCH", accounts+"/bot", `{"secrets":[{"name":"kept"}]}`, mergePatch), 200)
+	answer := c.As(token, "POST", selfPath, "{}")
+	if have := answer.Header.Get("Warning"); !strings.Contains(have, "auto-generated") {
+		t.Errorf("the warning is %q", have)
+	}
+	if have := lastUsed(); have != day(1) {
+		t.Errorf("what another server noted became %s", have)
+	}
 }
 
 func TestBootstrapToken(t *testing.T) {

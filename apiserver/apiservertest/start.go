@@ -37,7 +37,9 @@ type Cluster struct {
 	API   *apiserver.Server
 	Store store.Store
 	URL   string
-	t     testing.TB
+	// Tokens signs tokens of service accounts, and knows them again.
+	Tokens *authn.ServiceAccountTokens
+	t      testing.TB
 	// authority signs the client certificates that the server takes.
 	authority *pki.Pair
 	front     *pki.Pair // signs those of front proxies
@@ -88,14 +90,14 @@ func StartOn(t testing.TB, st store.Store) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tokens := &authn.ServiceAccountTokens{
+		Issuer: "https://test", Audiences: []string{"https://test"}, Keys: keys, Algorithm: jose.ES256, Now: time.Now,
+	}
 	api, err := apiserver.New(apiserver.Config{
 		Kinds: resource.All(), ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")},
 		NodePorts: [2]int32{30000, 32767}, AdvertiseAddress: netip.MustParseAddr("192.0.2.7"), AdvertisePort: 6443,
 	}, apiserver.Deps{
-		Store: st, TokenCheckers: []authn.Token{users{}},
-		Tokens: &authn.ServiceAccountTokens{
-			Issuer: "https://test", Audiences: []string{"https://test"}, Keys: keys, Algorithm: jose.ES256, Now: time.Now,
-		},
+		Store: st, TokenCheckers: []authn.Token{users{}}, Tokens: tokens,
 		ClientCAs:     func() *x509.CertPool { return pki.Pool(authority) },
 		FrontCAs:      func() *x509.CertPool { return pki.Pool(front) },
 		NodeTransport: &http.Transport{}, ProxyDial: dialHere, Now: time.Now, Log: slog.New(slog.DiscardHandler),
@@ -126,7 +128,7 @@ func StartOn(t testing.TB, st store.Store) *Cluster {
 			t.Errorf("feed the view: %v", err)
 		}
 	})
-	return &Cluster{API: api, Store: st, URL: server.URL, t: t, authority: authority, front: front}
+	return &Cluster{API: api, Store: st, URL: server.URL, Tokens: tokens, t: t, authority: authority, front: front}
 }
 
 // dialHere connects to this machine whatever the address, so that tests can give

@@ -24,6 +24,8 @@ type User struct {
 	UID    string
 	Groups []string
 	Extra  map[string][]string
+	// Warning is for whoever uses these credentials; usually empty.
+	Warning string
 }
 
 // Groups and names that the API gives a meaning to.

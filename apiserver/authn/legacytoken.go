@@ -1,9 +1,11 @@
 package authn
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -18,8 +20,9 @@ import (
 // kubernetes.io/service-account-token and never expire.
 const legacyIssuer = "kubernetes/serviceaccount"
 
-// legacyInvalid is the label by which a secret's token is switched off.
-const legacyInvalid = "kubernetes.io/legacy-token-invalid-since"
+// legacyWarning is what users of tokens are told that were made along with their
+// account, in upstream's words.
+const legacyWarning = "Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated secret-based tokens."
 
 type legacyClaims struct {
 	Account    string `json:"kubernetes.io/serviceaccount/service-account.name,omitempty"`
@@ -40,7 +43,7 @@ func (s *ServiceAccountTokens) SignLegacy(account *corev1.ServiceAccount, secret
 
 // resolveLegacy returns the user of a token that is kept in a secret: the secret
 // must still hold it.
-func (s *ServiceAccountTokens) resolveLegacy(token string, claims *allClaims) (User, error) {
+func (s *ServiceAccountTokens) resolveLegacy(ctx context.Context, token string, claims *allClaims) (User, error) {
 	l := claims.legacyClaims
 	if err := l.check(claims.Subject); err != nil {
 		return User{}, err
@@ -61,11 +64,27 @@ func (s *ServiceAccountTokens) resolveLegacy(token string, claims *allClaims) (U
 		return User{}, fmt.Errorf("ServiceAccount %s/%s has been deleted", l.Space, l.Account)
 	case string(account.UID) != l.AccountUID:
 		return User{}, fmt.Errorf("ServiceAccount UID (%s) does not match claim (%s)", account.UID, l.AccountUID)
-	case secret.Labels[legacyInvalid] != "":
+	case secret.Labels[resource.LegacyTokenInvalidSince] != "":
+		s.noteUse(ctx, secret)
 		return User{}, fmt.Errorf("the token in secret %s/%s for service account %s/%s has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '%s' label from the secret to temporarily allow use of this token",
-			l.Space, l.Secret, l.Space, l.Account, legacyInvalid)
+			l.Space, l.Secret, l.Space, l.Account, resource.LegacyTokenInvalidSince)
 	}
-	return ServiceAccount(l.Space, l.Account, l.AccountUID), nil
+	s.noteUse(ctx, secret)
+	user := ServiceAccount(l.Space, l.Account, l.AccountUID)
+	if slices.ContainsFunc(account.Secrets, func(ref corev1.ObjectReference) bool { return ref.Name == secret.Name }) {
+		user.Warning = legacyWarning
+	}
+	return user, nil
+}
+
+// noteUse has the day written on a secret on which its token was used, once a day.
+// Clocks of several servers may be apart, so tomorrow is as good.
+func (s *ServiceAccountTokens) noteUse(ctx context.Context, secret *corev1.Secret) {
+	now := s.Now().UTC()
+	today, last := now.Format(resource.LegacyTokenDay), secret.Labels[resource.LegacyTokenLastUsed]
+	if last != today && last != now.AddDate(0, 0, 1).Format(resource.LegacyTokenDay) {
+		s.Used(ctx, secret, today)
+	}
 }
 
 // check reports the first claim that is missing, in upstream's order.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -49,6 +50,8 @@ type ServiceAccountTokens struct {
 	Algorithm jose.SignatureAlgorithm
 	View      func() *view.View
 	Now       func() time.Time
+	// Used writes on a secret that its token was used on a day.
+	Used func(ctx context.Context, secret *corev1.Secret, day string)
 
 	verified verified
 }
@@ -82,7 +85,7 @@ func (s *ServiceAccountTokens) Sign(id string, private Claims, audiences []strin
 
 // Authenticate checks signature, times and audience, and that the account and
 // the object which the token is bound to still exist.
-func (s *ServiceAccountTokens) Authenticate(_ context.Context, token string, audiences []string) (User, []string, error) {
+func (s *ServiceAccountTokens) Authenticate(ctx context.Context, token string, audiences []string) (User, []string, error) {
 	if issuer := claimedIssuer(token); issuer != s.Issuer && issuer != legacyIssuer {
 		return User{}, nil, ErrUnknownToken
 	}
@@ -105,7 +108,7 @@ func (s *ServiceAccountTokens) Authenticate(_ context.Context, token string, aud
 	}
 	var user User
 	if claims.Issuer == legacyIssuer {
-		user, err = s.resolveLegacy(token, claims)
+		user, err = s.resolveLegacy(ctx, token, claims)
 	} else {
 		user, err = s.resolve(claims)
 	}

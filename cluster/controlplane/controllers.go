@@ -30,6 +30,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/ipaddress"
 	"github.com/skiff-sh/skiff/controller/job"
+	"github.com/skiff-sh/skiff/controller/legacytoken"
 	"github.com/skiff-sh/skiff/controller/loadbalancer"
 	"github.com/skiff-sh/skiff/controller/localvolume"
 	"github.com/skiff-sh/skiff/controller/namespace"
@@ -65,6 +66,8 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		token.Accounts(sign, authority.CertificatePEM()),
 		token.Cleaner(),
 		token.Signer(),
+		legacytoken.Tracking(),
+		legacytoken.Cleaner(),
 		persistentvolume.Claims(),
 		persistentvolume.Volumes(),
 		ephemeralvolume.Controller(),
@@ -111,7 +114,7 @@ func ControllerUser(name string) authn.User {
 
 func controllerAccount(name string) string {
 	switch name {
-	case "podcertificaterequestcleaner", "kube-apiserver-serving-clustertrustbundle-publisher":
+	case "podcertificaterequestcleaner", "kube-apiserver-serving-clustertrustbundle-publisher", legacytoken.CleanerName:
 		return name
 	case persistentvolume.ClaimsName, persistentvolume.VolumesName:
 		return persistentvolume.Account
