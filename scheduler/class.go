@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"slices"
+
 	"github.com/skiff-sh/skiff/scheduler/plugin"
 	"github.com/skiff-sh/skiff/scheduler/snapshot"
 )
@@ -20,6 +22,8 @@ type class struct {
 	dirty    []uint32  // by slot: the turn in which the node was looked at last
 	verdicts []verdict // by slot
 	points   []int64   // by slot: what ratings that need no scaling give
+	leaders  []int32   // slots of the fitting nodes with the most points, in order; none is that they must be looked for
+	most     int64     // the leaders' points
 	attempts []attempt // by slot: what preemption would come to
 	used     uint64    // when it was asked for last
 }
@@ -153,7 +157,7 @@ func (cl *class) rebuild(s *snapshot.Snapshot) {
 	cl.dirty = resize(cl.dirty, len(nodes))
 	cl.verdicts = resize(cl.verdicts, len(nodes))
 	cl.points = resize(cl.points, len(nodes))
-	cl.attempts = cl.attempts[:0]
+	cl.leaders, cl.attempts = cl.leaders[:0], cl.attempts[:0]
 	for i := range cl.ratings {
 		if r := &cl.ratings[i]; r.cached() {
 			r.raw = resize(r.raw, len(nodes))
@@ -189,9 +193,14 @@ func (cl *class) evaluate(n *snapshot.Node) {
 	if len(cl.attempts) > 0 {
 		cl.attempts[n.Slot] = attempt{}
 	}
-	if v.by != 0 {
-		return
+	if v.by == 0 {
+		cl.rate(n)
 	}
+	cl.rank(n.Slot)
+}
+
+// rate gives a node that fits its points.
+func (cl *class) rate(n *snapshot.Node) {
 	var points int64
 	for i := range cl.ratings {
 		r := &cl.ratings[i]
@@ -204,6 +213,39 @@ func (cl *class) evaluate(n *snapshot.Node) {
 		}
 	}
 	cl.points[n.Slot] = points
+}
+
+// rank keeps the leaders while a node's verdict and points change. It begins once
+// they have been looked for.
+func (cl *class) rank(slot int) {
+	if len(cl.leaders) == 0 {
+		return
+	}
+	at, leads := slices.BinarySearch(cl.leaders, int32(slot))
+	fits, points := cl.verdicts[slot].by == 0, cl.points[slot]
+	switch {
+	case fits && points > cl.most:
+		cl.leaders, cl.most = append(cl.leaders[:0], int32(slot)), points
+	case fits && points == cl.most && !leads:
+		cl.leaders = slices.Insert(cl.leaders, at, int32(slot))
+	case leads && (!fits || points < cl.most):
+		cl.leaders = slices.Delete(cl.leaders, at, at+1)
+	}
+}
+
+// lead looks for the leaders. There are none where no node fits.
+func (cl *class) lead() {
+	cl.most = -1
+	verdicts := cl.verdicts[:len(cl.points)]
+	for slot, points := range cl.points {
+		if points < cl.most || verdicts[slot].by != 0 {
+			continue
+		}
+		if points > cl.most {
+			cl.leaders, cl.most = cl.leaders[:0], points
+		}
+		cl.leaders = append(cl.leaders, int32(slot))
+	}
 }
 
 // alone asks the filters that look at a node alone.

@@ -214,32 +214,16 @@ func (cl *class) compares() bool {
 	})
 }
 
-// quickest is best where nothing but the points of each node counts.
+// quickest is best where nothing but the points of each node counts. While many
+// nodes are equally good, placing a pod costs the one node that it goes to.
 func quickest(nodes []*snapshot.Node, cl *class, rnd *rand.Rand) *snapshot.Node {
-	top, equal := int64(-1), 0
-	verdicts := cl.verdicts[:len(cl.points)]
-	for slot, points := range cl.points {
-		if verdicts[slot].by != 0 || points < top {
-			continue
-		}
-		if points > top {
-			top, equal = points, 0
-		}
-		equal++
+	if len(cl.leaders) == 0 {
+		cl.lead()
 	}
-	if equal == 0 {
+	if len(cl.leaders) == 0 {
 		return nil
 	}
-	chosen := rnd.IntN(equal)
-	for slot, points := range cl.points {
-		if points == top && verdicts[slot].by == 0 {
-			if chosen == 0 {
-				return nodes[slot]
-			}
-			chosen--
-		}
-	}
-	return nil
+	return nodes[cl.leaders[rnd.IntN(len(cl.leaders))]]
 }
 
 // fit fills c.fitted with the nodes that fit.

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -132,6 +133,39 @@ func TestScheduleIsAFunction(t *testing.T) {
 		again := newCore().Schedule(s, p, rand.New(rand.NewPCG(seed, 0)))
 		if first.Node == "" || first.Node != again.Node {
 			t.Errorf("seed %d: %q and then %q", seed, first.Node, again.Node)
+		}
+	}
+}
+
+// TestScheduleRemembersRightly: a core that has followed what came to nodes and
+// left them decides as one that looks at everything anew.
+func TestScheduleRemembersRightly(t *testing.T) {
+	s, core, changes := snapshot.New(), newCore(), newRand()
+	for i := range 12 {
+		s.SetNode(newNode(fmt.Sprintf("n%d", i), fmt.Sprint(2+i%3)))
+	}
+	var placed []*snapshot.Pod
+	for i := range uint64(2000) {
+		switch changes.IntN(8) {
+		case 0: // a node comes, or one's size changes
+			s.SetNode(newNode(fmt.Sprintf("n%d", changes.IntN(16)), fmt.Sprint(1+changes.IntN(5))))
+		case 1:
+			s.RemoveNode(fmt.Sprintf("n%d", changes.IntN(16)))
+		case 2, 3, 4:
+			if len(placed) > 0 {
+				at := changes.IntN(len(placed))
+				s.RemovePod(placed[at].Key)
+				placed = slices.Delete(placed, at, at+1)
+			}
+		}
+		p := snapshot.NewPod(newPod(fmt.Sprintf("p%d", i), "400m"))
+		d := core.Schedule(s, p, rand.New(rand.NewPCG(i, 0)))
+		if anew := newCore().Schedule(s, p, rand.New(rand.NewPCG(i, 0))); d.Node != anew.Node || len(d.Groups) != len(anew.Groups) {
+			t.Fatalf("step %d: placed on %q, want %q", i, d.Node, anew.Node)
+		}
+		if d.Node != "" {
+			s.Assume(p, d.Node)
+			placed = append(placed, p)
 		}
 	}
 }

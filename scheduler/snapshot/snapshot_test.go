@@ -62,6 +62,12 @@ func TestRequests(t *testing.T) {
 			spec:   corev1.PodSpec{Containers: []corev1.Container{container("", ""), container("1", "")}},
 			real:   Resources{MilliCPU: 1000},
 			scored: Resources{MilliCPU: 1100, Memory: 400 * mi}},
+		{name: "one container that names nothing",
+			spec:   corev1.PodSpec{Containers: []corev1.Container{container("", "")}},
+			scored: Resources{MilliCPU: 100, Memory: 200 * mi}},
+		{name: "one container that names zero",
+			spec:   corev1.PodSpec{Containers: []corev1.Container{container("0", "")}},
+			scored: Resources{Memory: 200 * mi}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -70,6 +76,26 @@ func TestRequests(t *testing.T) {
 				t.Errorf("requests %+v scored %+v, want %+v, %+v", real, scored, tt.real, tt.scored)
 			}
 		})
+	}
+}
+
+// TestRequestsOfOne: the short way gives what the sums give.
+func TestRequestsOfOne(t *testing.T) {
+	lists := []corev1.ResourceList{
+		container("1", "10Mi").Resources.Requests, container("1500u", "").Resources.Requests,
+		container("", "1500m").Resources.Requests, nil,
+		{"cpu": resource.MustParse("1"), "example.com/gpu": resource.MustParse("2"), "ephemeral-storage": resource.MustParse("1Gi")},
+		{"cpu": resource.MustParse("1"), "memory": resource.MustParse("1Gi"), "example.com/gpu": resource.MustParse("0")},
+	}
+	for _, list := range lists {
+		one := newPod("one", "", corev1.Container{Resources: corev1.ResourceRequirements{Requests: list}})
+		summed := one.DeepCopy()
+		summed.Spec.Overhead = corev1.ResourceList{}
+		real, counted, rated := requests(one)
+		wantReal, wantCounted, wantRated := requests(summed)
+		if !reflect.DeepEqual(real, wantReal) || !reflect.DeepEqual(counted, wantCounted) || !reflect.DeepEqual(rated, wantRated) {
+			t.Errorf("%v: %+v %+v %+v, want %+v %+v %+v", list, real, counted, rated, wantReal, wantCounted, wantRated)
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ func (w *Workloads) Remove(obj resource.Object) {
 // Selector matches pods of the same kind as pod: those that its services and
 // its controller all select. It is nil where nothing selects the pod.
 func (w *Workloads) Selector(pod *corev1.Pod) labels.Selector {
-	merged := labels.Set{}
+	var merged labels.Set
 	for _, selector := range w.services[pod.Namespace] {
 		if matchesAll(selector, pod.Labels) {
 			merged = labels.Merge(merged, selector)
