@@ -226,6 +226,9 @@ func Down(ctx context.Context, config Config, purge bool, progress Progress) err
 	if err := os.RemoveAll(config.DataDir); err != nil {
 		return fmt.Errorf("remove %s: %w", config.DataDir, err)
 	}
+	if config.DataDir == DefaultPaths(config.Name).Data {
+		_ = os.Remove(filepath.Dir(config.DataDir)) // stays where another cluster is
+	}
 	progress("removed %s", config.DataDir)
 	return nil
 }

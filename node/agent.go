@@ -11,9 +11,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/event"
+	"github.com/skiff-sh/skiff/node/cgroup"
 	"github.com/skiff-sh/skiff/node/cri"
 	"github.com/skiff-sh/skiff/node/metrics"
 	"github.com/skiff-sh/skiff/node/probe"
@@ -54,6 +56,8 @@ type Agent struct {
 	node   *corev1.Node
 	local  localVolumes
 	ctx    context.Context
+	// reweigh says that the classes' control groups are to be weighed anew.
+	reweigh bool
 	// renewed is when the lease was last renewed, if the node fences itself.
 	renewed time.Time
 }
@@ -151,6 +155,10 @@ func (a *Agent) prepare() error {
 	if err := os.MkdirAll(a.config.Logs, 0o755); err != nil {
 		return fmt.Errorf("create folder of logs: %w", err)
 	}
+	if err := cgroup.Make(a.host.CgroupRoot, &runtimeapi.LinuxContainerResources{}); err != nil {
+		a.log.Warn("pods' control groups have no limits of their own", "err", err)
+	}
+	a.host.LimitsSwap = cgroup.LimitsSwap(a.host.CgroupRoot)
 	return nil
 }
 
@@ -177,6 +185,7 @@ func (a *Agent) loop(ctx context.Context, reader *watchcache.Reader) error {
 	for {
 		now := time.Now()
 		a.timers.fire(now, func(r *record) { a.step(r, now) })
+		a.weighClasses()
 		if at, ok := a.timers.next(); ok {
 			timer.Reset(time.Until(at))
 		}

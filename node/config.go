@@ -38,10 +38,9 @@ type Config struct {
 	ClusterDNS    []string // addresses; pods use the node's resolver if empty
 	ClusterDomain string   // "cluster.local" if empty
 
-	// CgroupRoot is the control group of all pods; "kubepods" if empty.
-	// SystemdCgroups says that systemd owns the tree.
-	CgroupRoot     string
-	SystemdCgroups bool
+	// CgroupRoot is the control group of all pods; "kubepods" if empty. It is
+	// Skiff's own, beside those of systemd where that runs.
+	CgroupRoot string
 
 	// Lease is how long the node may be silent before it counts as lost; 40 s, as
 	// upstream, if 0. With a lease of its own the node stops pods that others may

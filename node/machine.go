@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/skiff-sh/skiff/node/cgroup"
 )
 
 // Version is the version of Kubernetes that the agent reports.
@@ -31,7 +33,7 @@ func detectHost(c Config) (Host, error) {
 	h := Host{
 		DNS:        DNS{Servers: c.ClusterDNS, Domain: c.ClusterDomain, Host: ParseResolv(string(resolv))},
 		LogRoot:    c.Logs,
-		CgroupRoot: c.CgroupRoot, SystemdCgroups: c.SystemdCgroups,
+		CgroupRoot: c.CgroupRoot, Unified: cgroup.Unified(),
 		Memory:      meminfo("MemTotal:"),
 		MayLowerOOM: effectiveCapability(capSysResource),
 		SeccompRoot: c.SeccompRoot,

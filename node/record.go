@@ -241,6 +241,7 @@ func (a *Agent) step(r *record, now time.Time) {
 	}
 	if d.Resized || d.Forget || ended(d.Status.Phase) && !ended(before) {
 		a.reconsider(now)
+		a.reweigh = true
 	}
 	for _, e := range d.Events {
 		a.tell(r.pod, e)
@@ -272,6 +273,7 @@ func (a *Agent) admit(r *record) {
 		return
 	}
 	r.state.Refused = a.fits(r)
+	a.reweigh = true
 	if no := r.state.Refused; no != nil {
 		a.tell(r.pod, Event{Warning: true, Reason: no.Reason, Message: no.Message})
 	}
@@ -279,12 +281,6 @@ func (a *Agent) admit(r *record) {
 
 // fits says why the node has no room for a pod as it now is, or nil.
 func (a *Agent) fits(r *record) *Refusal {
-	var others []*corev1.Pod
-	for _, o := range a.pods {
-		if o != r && o.admitted && o.state.Refused == nil && !ended(o.state.Status.Phase) && !ended(o.pod.Status.Phase) {
-			others = append(others, o.granted)
-		}
-	}
 	node := a.node
 	if n, ok := view.Get(a.client.Cache().View(), resource.Nodes, "", a.config.Name); ok {
 		node = n
@@ -293,7 +289,19 @@ func (a *Agent) fits(r *record) *Refusal {
 			node.Status = a.node.Status
 		}
 	}
-	return Admit(r.pod, others, node)
+	return Admit(r.pod, a.living(r), node)
+}
+
+// living are the pods that hold resources of the node, but for one, as they were
+// granted.
+func (a *Agent) living(but *record) []*corev1.Pod {
+	var all []*corev1.Pod
+	for _, r := range a.pods {
+		if r != but && r.admitted && r.state.Refused == nil && !ended(r.state.Status.Phase) && !ended(r.pod.Status.Phase) {
+			all = append(all, r.granted)
+		}
+	}
+	return all
 }
 
 // reconsider has the pods whose resizes wait for room look again.

@@ -9,26 +9,36 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// CgroupParent returns the control group of a pod: below the root, then the
-// class unless Guaranteed, then "pod<uid>"; as systemd's slices where these are
-// used. "" leaves the choice to the runtime.
+// CgroupParent returns the control group of a pod: below its class's. "" leaves
+// the choice to the runtime.
 func CgroupParent(pod *corev1.Pod, h Host) string {
 	if h.CgroupRoot == "" {
 		return ""
 	}
-	class := strings.ToLower(string(QOSClass(pod)))
-	if class == "guaranteed" {
-		class = ""
+	return path.Join(classGroup(QOSClass(pod), h), "pod"+string(pod.UID))
+}
+
+// classGroup returns the control group of all pods of a class. Guaranteed ones
+// have none of their own.
+func classGroup(class corev1.PodQOSClass, h Host) string {
+	if class == corev1.PodQOSGuaranteed {
+		return path.Join("/", h.CgroupRoot)
 	}
-	if !h.SystemdCgroups {
-		return path.Join("/", h.CgroupRoot, class, "pod"+string(pod.UID))
+	return path.Join("/", h.CgroupRoot, strings.ToLower(string(class)))
+}
+
+// classShares returns the weights of the classes' groups beside each other and
+// the Guaranteed pods: Burstable pods weigh together what they ask for, and
+// those that ask for nothing the least there is.
+func classShares(pods []*corev1.Pod) map[corev1.PodQOSClass]int64 {
+	burstable := int64(0)
+	for _, pod := range pods {
+		if QOSClass(pod) == corev1.PodQOSBurstable {
+			requests := resource.PodRequests(pod, resource.PodResourcesOptions{})
+			burstable += requests.Cpu().MilliValue()
+		}
 	}
-	root := strings.TrimSuffix(path.Base(h.CgroupRoot), ".slice")
-	uid := strings.ReplaceAll(string(pod.UID), "-", "_")
-	if class == "" {
-		return path.Join("/", root+".slice", root+"-pod"+uid+".slice")
-	}
-	return path.Join("/", root+".slice", root+"-"+class+".slice", root+"-"+class+"-pod"+uid+".slice")
+	return map[corev1.PodQOSClass]int64{corev1.PodQOSBurstable: cpuShares(burstable), corev1.PodQOSBestEffort: minShares}
 }
 
 // Limits are a container's resources as the kernel holds them.
@@ -65,6 +75,14 @@ func containerResources(pod *corev1.Pod, c *corev1.Container, h Host) *runtimeap
 	}
 	if !h.MayLowerOOM {
 		r.OomScoreAdj = max(r.OomScoreAdj, 0)
+	}
+	if h.Unified {
+		// A container that lost one of its processes for want of memory is no more
+		// what it was: it ends as a whole. Limits of memory are no invitation to swap.
+		r.Unified = map[string]string{"memory.oom.group": "1"}
+		if h.LimitsSwap {
+			r.Unified["memory.swap.max"] = "0"
+		}
 	}
 	return r
 }

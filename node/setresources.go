@@ -66,3 +66,17 @@ func (j *job) roomToShrink(ctx context.Context) error {
 	}
 	return nil
 }
+
+// weighClasses gives the classes' control groups the weights of the pods in
+// them, if these have changed.
+func (a *Agent) weighClasses() {
+	if !a.reweigh {
+		return
+	}
+	a.reweigh = false
+	for class, shares := range classShares(a.living(nil)) {
+		if err := cgroup.Make(classGroup(class, a.host), &runtimeapi.LinuxContainerResources{CpuShares: shares}); err != nil {
+			a.log.Warn("the pods of a class have the wrong weight", "class", class, "err", err)
+		}
+	}
+}

@@ -35,11 +35,12 @@ type Host struct {
 	DNS DNS
 	// LogRoot is the folder of pods' logs.
 	LogRoot string
-	// CgroupRoot is the control group of all pods: "/kubepods", or
-	// "kubepods.slice" with SystemdCgroups.
-	CgroupRoot     string
-	SystemdCgroups bool
-	Memory         int64 // bytes
+	// CgroupRoot is the control group of all pods.
+	CgroupRoot string
+	// Unified says that control groups are of version 2 alone, and LimitsSwap that
+	// they can limit swap there.
+	Unified, LimitsSwap bool
+	Memory              int64 // bytes
 	// MayLowerOOM says that the agent may make processes less likely to be killed
 	// than itself (CAP_SYS_RESOURCE).
 	MayLowerOOM bool

@@ -37,13 +37,12 @@ func TestClassesAndControlGroups(t *testing.T) {
 		containers []corev1.Container
 		class      corev1.PodQOSClass
 		group      string
-		slice      string
 		oom        int64
 	}{
-		{"nothing", []corev1.Container{{}}, corev1.PodQOSBestEffort, "/kubepods/besteffort/podab-cd", "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podab_cd.slice", 1000},
-		{"limits alone", []corev1.Container{{Resources: corev1.ResourceRequirements{Limits: list2("1", "1Gi")}}}, corev1.PodQOSGuaranteed, "/kubepods/podab-cd", "/kubepods.slice/kubepods-podab_cd.slice", -997},
-		{"requests", []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: list2("", "1Gi")}}}, corev1.PodQOSBurstable, "/kubepods/burstable/podab-cd", "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podab_cd.slice", 900},
-		{"one without", []corev1.Container{{Resources: corev1.ResourceRequirements{Limits: list2("1", "1Gi")}}, {}}, corev1.PodQOSBurstable, "/kubepods/burstable/podab-cd", "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podab_cd.slice", 999},
+		{"nothing", []corev1.Container{{}}, corev1.PodQOSBestEffort, "/kubepods/besteffort/podab-cd", 1000},
+		{"limits alone", []corev1.Container{{Resources: corev1.ResourceRequirements{Limits: list2("1", "1Gi")}}}, corev1.PodQOSGuaranteed, "/kubepods/podab-cd", -997},
+		{"requests", []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: list2("", "1Gi")}}}, corev1.PodQOSBurstable, "/kubepods/burstable/podab-cd", 900},
+		{"one without", []corev1.Container{{Resources: corev1.ResourceRequirements{Limits: list2("1", "1Gi")}}, {}}, corev1.PodQOSBurstable, "/kubepods/burstable/podab-cd", 999},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			pod := podWith(tc.containers...)
@@ -53,11 +52,6 @@ func TestClassesAndControlGroups(t *testing.T) {
 			if got := CgroupParent(pod, node); got != tc.group {
 				t.Errorf("group %s, want %s", got, tc.group)
 			}
-			systemd := node
-			systemd.SystemdCgroups = true
-			if got := CgroupParent(pod, systemd); got != tc.slice {
-				t.Errorf("slice %s, want %s", got, tc.slice)
-			}
 			c := &pod.Spec.Containers[len(pod.Spec.Containers)-1]
 			if got := containerResources(pod, c, Host{Memory: 10 << 30, MayLowerOOM: true}).OomScoreAdj; got != tc.oom {
 				t.Errorf("score %d, want %d", got, tc.oom)
@@ -66,6 +60,38 @@ func TestClassesAndControlGroups(t *testing.T) {
 				t.Errorf("score where it may not be lowered %d", got)
 			}
 		})
+	}
+}
+
+func TestClassesWeighWhatTheirPodsAskFor(t *testing.T) {
+	asks := func(cpu string) *corev1.Pod {
+		return podWith(corev1.Container{Resources: corev1.ResourceRequirements{Requests: list2(cpu, "1Mi")}})
+	}
+	got := classShares([]*corev1.Pod{asks("250m"), asks("500m"), podWith(corev1.Container{}),
+		podWith(corev1.Container{Resources: corev1.ResourceRequirements{Limits: list2("4", "1Gi")}})})
+	if got[corev1.PodQOSBurstable] != 768 || got[corev1.PodQOSBestEffort] != 2 || len(got) != 2 {
+		t.Errorf("%v", got)
+	}
+	if got := classShares(nil); got[corev1.PodQOSBurstable] != 2 {
+		t.Errorf("without pods %v", got)
+	}
+}
+
+// TestUnified: out of memory, a container ends as a whole, and it does not swap.
+func TestUnified(t *testing.T) {
+	pod := podWith(corev1.Container{})
+	for _, tc := range []struct {
+		host        Host
+		group, swap string
+	}{
+		{Host{}, "", ""},
+		{Host{Unified: true}, "1", ""},
+		{Host{Unified: true, LimitsSwap: true}, "1", "0"},
+	} {
+		got := containerResources(pod, &pod.Spec.Containers[0], tc.host).Unified
+		if got["memory.oom.group"] != tc.group || got["memory.swap.max"] != tc.swap {
+			t.Errorf("%+v: %v", tc.host, got)
+		}
 	}
 }
 

@@ -22,10 +22,15 @@ func Unified() bool {
 	return err == nil
 }
 
-// Make creates a group with limits. Groups of systemd are its own to make: for
-// them, and for "", nothing is done.
+// LimitsSwap reports whether a group can limit the swap that it takes.
+func LimitsSwap(group string) bool {
+	_, err := os.Stat(filepath.Join(root, group, "memory.swap.max"))
+	return err == nil
+}
+
+// Make creates a group with limits. For "", nothing is done.
 func Make(group string, r *runtimeapi.LinuxContainerResources) error {
-	if group == "" || strings.HasSuffix(group, ".slice") {
+	if group == "" {
 		return nil
 	}
 	if Unified() {
@@ -74,7 +79,7 @@ func makeUnified(group string, r *runtimeapi.LinuxContainerResources) error {
 // Widen raises those limits of a group that are below the given ones, and lowers
 // none. A group that is not there is no error.
 func Widen(group string, r *runtimeapi.LinuxContainerResources) error {
-	if group == "" || strings.HasSuffix(group, ".slice") {
+	if group == "" {
 		return nil
 	}
 	files := map[string]int64{

@@ -32,7 +32,6 @@ type Config struct {
 // Host is what the machine allows and demands.
 type Host struct {
 	LowersOOMScores bool // whether we may (CAP_SYS_RESOURCE)
-	Systemd         bool // whether systemd runs, and so owns the cgroup tree
 }
 
 // Unix socket names hold 107 bytes. Containerd appends 65 to its shims' directory.
@@ -164,5 +163,5 @@ imports = []
       [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
         BinaryName = '{{.C.Bin}}/runc'
         Root = '{{.C.State}}/runc'
-        SystemdCgroup = {{.H.Systemd}}
+        SystemdCgroup = false # pods' groups are made by the agent, also beside systemd's
 `

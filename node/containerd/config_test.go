@@ -41,8 +41,8 @@ func TestRenderFollowsTheHost(t *testing.T) {
 		want []string
 		not  []string
 	}{
-		{Host{}, []string{"restrict_oom_score_adj = true", "SystemdCgroup = false"}, []string{"oom_score = -999"}},
-		{Host{LowersOOMScores: true, Systemd: true}, []string{"oom_score = -999", "restrict_oom_score_adj = false", "SystemdCgroup = true"}, nil},
+		{Host{}, []string{"restrict_oom_score_adj = true"}, []string{"oom_score = -999"}},
+		{Host{LowersOOMScores: true}, []string{"oom_score = -999", "restrict_oom_score_adj = false"}, nil},
 	} {
 		text, err := whole().render(c.host)
 		if err != nil {

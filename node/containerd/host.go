@@ -2,7 +2,6 @@ package containerd
 
 import (
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,8 +15,5 @@ func DetectHost() (Host, error) {
 		return h, fmt.Errorf("read our capabilities: %w", err)
 	}
 	h.LowersOOMScores = caps[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
-	// sd_booted(3): the directory exists exactly when systemd is the init.
-	info, err := os.Lstat("/run/systemd/system")
-	h.Systemd = err == nil && info.IsDir()
 	return h, nil
 }
