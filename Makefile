@@ -5,7 +5,7 @@ BIN     := bin
 RUNTIME := $(BIN)/runtime
 LDFLAGS := -s -w
 
-.PHONY: all build runtime images up down test lint bench conformance differential scheduling schemas sim fuzz clean
+.PHONY: all build runtime images up down test lint bench conformance vm differential scheduling schemas sim fuzz clean
 
 all: build
 
@@ -63,6 +63,12 @@ schemas:
 conformance: build
 	@$(GO) run ./test/conformance $(if $(FOCUS),-focus '$(FOCUS)') $(if $(SKIP),-skip '$(SKIP)') \
 		$(if $(PROCS),-procs $(PROCS)) $(if $(NODES),-nodes $(NODES)) $(if $(NAME),-name $(NAME)) $(if $(OUTPUT),-output $(OUTPUT))
+
+# A cluster in a virtual machine with Debian's kernel and cgroup v2: CHECK is a
+# regular expression of what to check.
+vm: images
+	@test/setup.sh vm
+	@test/vm/run.sh '$(CHECK)'
 
 # Whole clusters on virtual time: with faults by seed, and stories of users with each
 # write disturbed in each way. SEEDS=1..1000, or one, for seeds alone; ORDERS=0..9,

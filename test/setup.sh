@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks, from Debian. Does nothing
 # where all is there.
+#
+#   test/setup.sh [vm]     vm: also what test/vm needs
 set -euo pipefail
 
 missing=()
@@ -12,6 +14,7 @@ need nft nftables
 need sysctl procps
 need setpriv util-linux
 need timeout coreutils
+if [ "${1:-}" = vm ]; then need qemu-system-x86_64 qemu-system-x86; fi
 # A dynamic busybox would lack its libraries in the test image.
 if [ ! -x /bin/busybox ] || head -c 4096 /bin/busybox | grep -q ld-linux; then missing+=(busybox-static); fi
 [ "${#missing[@]}" = 0 ] && exit 0
@@ -24,7 +27,7 @@ echo "installing ${missing[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get install -y "${missing[@]}" || { apt-get update && apt-get install -y "${missing[@]}"; }; } >"$log" 2>&1; then
+if ! { apt-get install -y --no-install-recommends "${missing[@]}" || { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; }; } >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi
