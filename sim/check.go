@@ -32,9 +32,10 @@ var (
 	writeLaws = []func(*checker, write){
 		(*checker).replicas, (*checker).surge, (*checker).ordinals, (*checker).oneDaemon,
 		(*checker).parallelism, (*checker).concurrency, (*checker).collected, (*checker).foreground, (*checker).allowed,
+		(*checker).ownPods, (*checker).serves,
 	}
 	changeLaws = []func(*checker, watchcache.Change, *view.View){
-		(*checker).bound, (*checker).observed, (*checker).ended, (*checker).emptied,
+		(*checker).bound, (*checker).observed, (*checker).rolledOut, (*checker).ended, (*checker).emptied,
 	}
 	settledLaws = []func(*checker, *view.View){
 		(*checker).owners, (*checker).deployments, (*checker).replicaSets, (*checker).statefulSets, (*checker).daemonSets,
@@ -53,12 +54,14 @@ type checker struct {
 	orphaned map[types.UID]types.UID // from those left over by an orphaning deletion to their owner
 	evicted  map[types.UID]time.Time // ready pods that budgets let go
 	finished map[types.UID]map[types.UID]corev1.PodPhase
+	refusals map[string][]time.Time // when the same write was last refused
 }
 
 func newChecker(s *Sim) *checker {
 	c := &checker{
 		sim: s, byKind: map[schema.GroupKind]*resource.Info{}, orphaned: map[types.UID]types.UID{},
 		evicted: map[types.UID]time.Time{}, finished: map[types.UID]map[types.UID]corev1.PodPhase{},
+		refusals: map[string][]time.Time{},
 	}
 	for _, info := range resource.All() {
 		c.byKind[info.GVK.GroupKind()] = info
@@ -106,6 +109,26 @@ func (c *checker) wrote(w write) {
 	for _, law := range writeLaws {
 		law(c, w)
 	}
+}
+
+// refused says that nobody asks again and again for what is refused: whoever waits
+// longer each time, from 5 ms, comes to a fifth of this.
+func (c *checker) refused(by string, op client.Op) {
+	const most, within = 60, 10 * time.Second
+	what, now := by+": "+op.String(), c.sim.clock.Now()
+	if op.Verb == resource.Create && op.Object != nil { // whose names are drawn
+		if owner := metav1.GetControllerOfNoCopy(op.Object); owner != nil {
+			what = fmt.Sprintf("%s: create %s of %s", by, op.Kind.GVR.Resource, owner.Name)
+		}
+	}
+	times := append(c.refusals[what], now)
+	if len(times) > most {
+		times = times[1:]
+		if now.Sub(times[0]) < within {
+			c.violate("%s is refused %d times within %s", what, most, within)
+		}
+	}
+	c.refusals[what] = times
 }
 
 // settled says what is wrong with a cluster long after the last fault.

@@ -91,6 +91,23 @@ func (c *checker) bounds(v *view.View) {
 	}
 }
 
+// serves says that a slice leads to no pod that was seen to be going.
+func (c *checker) serves(w write) {
+	slice, ok := w.obj.(*discoveryv1.EndpointSlice)
+	if w.by != "endpointslice" || !ok || w.op.Verb == resource.Delete {
+		return
+	}
+	for i := range slice.Endpoints {
+		e := &slice.Endpoints[i]
+		if e.TargetRef == nil || !ptr.Deref(e.Conditions.Ready, true) {
+			continue
+		}
+		if p, ok := view.Get(w.seen, resource.Pods, slice.Namespace, e.TargetRef.Name); ok && p.DeletionTimestamp != nil {
+			c.violate("slice %s leads to pod %s, which is going", slice.Name, p.Name)
+		}
+	}
+}
+
 // endpoints holds what services lead to against the pods that are ready.
 func (c *checker) endpoints(v *view.View) {
 	have := map[view.Key]int{}

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"maps"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,6 +58,39 @@ func (c *checker) replicas(w write) {
 	if most := int(ptr.Deref(rs.Spec.Replicas, 1)) + c.silent(); active > most {
 		c.violate("ReplicaSet %s has %d pods, of %d", rs.Name, active, most)
 	}
+}
+
+// ownPods says that a ReplicaSet deletes no pods but its own.
+func (c *checker) ownPods(w write) {
+	if w.by != "replicaset" || w.op.Verb != resource.Delete {
+		return
+	}
+	pod, ok := view.Get(w.before, resource.Pods, w.op.Namespace, w.op.Name)
+	if ok && metav1.GetControllerOfNoCopy(pod) == nil {
+		c.violate("a ReplicaSet deletes pod %s, which is not its own", pod.Name)
+	}
+}
+
+// rolledOut says that a deployment does not tell of a change that it is rolled out
+// before it has begun.
+func (c *checker) rolledOut(change watchcache.Change, v *view.View) {
+	if change.New == nil {
+		return
+	}
+	d, ok := change.New.Object.(*appsv1.Deployment)
+	if !ok || d.DeletionTimestamp != nil || d.Spec.Paused {
+		return
+	}
+	want, st := ptr.Deref(d.Spec.Replicas, 1), d.Status
+	if st.ObservedGeneration != d.Generation || st.Replicas != want || st.UpdatedReplicas != want || st.AvailableReplicas != want {
+		return
+	}
+	for rs := range view.By(v, resource.ReplicaSets, resource.OwnerIndex, string(d.UID)) {
+		if maps.Equal(rs.Spec.Template.Annotations, d.Spec.Template.Annotations) && ptr.Deref(rs.Spec.Replicas, 1) == want {
+			return
+		}
+	}
+	c.violate("deployment %s says that it is rolled out at generation %d, and has no ReplicaSet for it", d.Name, d.Generation)
 }
 
 // surge says that a rolling update asks for no more pods at once than it may.

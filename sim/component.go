@@ -92,11 +92,13 @@ func (c *component) perform(ctx context.Context, op client.Op) (resource.Object,
 	if s.trace != nil {
 		s.trace(fmt.Sprintf("%s %s: %s: %v", s.clock.Now().Sub(Epoch), c.name, op, err))
 	}
-	if err == nil {
-		w.obj, w.now = obj, s.world.API.View()
-		s.check.wrote(w)
+	if err != nil {
+		s.check.refused(c.name, op)
+		return nil, err
 	}
-	return obj, err
+	w.obj, w.now = obj, s.world.API.View()
+	s.check.wrote(w)
+	return obj, nil
 }
 
 // fault draws what happens to a write.

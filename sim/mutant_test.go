@@ -1,8 +1,8 @@
 package sim
 
 import (
-	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -11,8 +11,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/utils/ptr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/controller"
@@ -20,143 +21,314 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// reconcile is what a controller decides with.
-type reconcile = func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan
-
-// mutant is a mistake that upstream once made, or is known for, seeded into one of
-// our controllers.
+// mutant is a mistake that upstream once made, seeded into one of our controllers:
+// not what it led to, but how it came about.
 type mutant struct {
 	issue int    // of github.com/kubernetes/kubernetes: an issue or a pull request
 	title string // what it is about
 	in    string // controller
-	with  func(good reconcile) reconcile
+	with  func(c *controller.Controller)
+	found string // part of what the simulator says of it
+	story string // that meets with it; "" where seeds do
 }
 
-// tries is in how many seeds a mistake must be found.
+// tries is in how many seeds, or orders of its story, a mistake must be found.
 const tries = 60
 
 func mutants() []mutant {
-	pods := func(op client.Op) bool { return op.Kind == resource.Pods.Info && op.Subresource == "" }
+	pods, slices := resource.Pods.Info, resource.EndpointSlices.Info
 	return []mutant{
-		{129795, "ReplicaSet controller may create extra Pods when expectations expire during informer delays", "replicaset", stale},
-		{130103, "Job controller accidentally created two pods even if the Job asks for one", "job", stale},
-		{105200, "Tracking with finalizers might count a Pod more than once", "job", changing(func(op client.Op, obj resource.Object) {
-			if job, ok := obj.(*batchv1.Job); ok && op.Subresource == "status" && job.Status.Succeeded > 0 {
-				job.Status.Succeeded++
-			}
-		})},
-		{88097, "Garbage collector deleted wrong resources, whose owners were live and well", collector, blind},
-		{109748, "GC doesn't delete already orphaned objects after startup", collector, dropping(func(client.Op) bool { return true })},
-		{26120, "OrphanDependents does not orphan all dependents that the collector has not observed yet", collector, dropping(func(op client.Op) bool {
-			return op.Verb == resource.Patch && op.Kind != resource.Deployments.Info && op.Kind != resource.StatefulSets.Info &&
-				op.Kind != resource.DaemonSets.Info && op.Kind != resource.Jobs.Info
-		})},
-		{115570, "foreground cascading deletion is stuck when the collector lost the first event", collector, dropping(func(op client.Op) bool {
-			return op.Verb == resource.Patch || op.Verb == resource.Update
-		})},
-		{42571, "Deployment not completely scaling down old RS", "deployment", dropping(func(op client.Op) bool {
-			rs, ok := op.Object.(*appsv1.ReplicaSet)
-			return ok && op.Verb != resource.Create && ptr.Deref(rs.Spec.Replicas, 1) == 0
-		})},
-		{22719, "deployment should support rollover [minUnavailable/maxSurge violated]", "deployment", changing(func(op client.Op, obj resource.Object) {
-			if rs, ok := obj.(*appsv1.ReplicaSet); ok && op.Subresource == "" {
-				rs.Spec.Replicas = ptr.To(ptr.Deref(rs.Spec.Replicas, 1) + 3)
-			}
-		})},
-		{124264, "observedGeneration changes before the rest of the status does", "deployment", changing(func(op client.Op, obj resource.Object) {
-			if d, ok := obj.(*appsv1.Deployment); ok && op.Subresource == "status" {
-				d.Status.ObservedGeneration++
-			}
-		})},
-		{89056, "EndpointSlice should not contain endpoints for terminating pods", "endpointslice", dropping(func(op client.Op) bool { return op.Verb != resource.Create })},
-		{85353, "EndpointSliceController does not react to updated or deleted EndpointSlice objects", "endpointslice", dropping(func(op client.Op) bool { return op.Verb == resource.Create })},
-		{82149, "PodDisruptionBudget can be violated by disruption controller", "disruption", changing(func(_ client.Op, obj resource.Object) {
-			if b, ok := obj.(*policyv1.PodDisruptionBudget); ok {
-				b.Status.DisruptionsAllowed++
-			}
-		})},
-		{37554, "Namespace stuck on terminating on delete", "namespace", dropping(func(op client.Op) bool { return op.Subresource == "finalize" })},
-		{23013, "DaemonSet doesn't run in all nodes", "daemon-set", dropping(func(op client.Op) bool {
-			p, ok := op.Object.(*corev1.Pod)
-			return ok && target(p) == nodeNames[1]
-		})},
-		{30629, "Controllers hotloop on unexpected API server rejections", "replicaset", restless},
-		{138818, "ReplicaSet controller deletes pods that have been orphaned", "replicaset", changing(func(op client.Op, obj resource.Object) {
-			if pods(op) && op.Verb == resource.Create {
-				obj.SetOwnerReferences(nil)
-			}
-		})},
+		{129795, "ReplicaSet controller may create extra Pods when expectations expire during informer delays", "replicaset", late(pods), "pods, of", ""},
+		{138818, "ReplicaSet controller deletes pods that have been orphaned", "replicaset", unconditional(late(pods)), "is not its own", "a pod is let go while its ReplicaSet shrinks"},
+		{30629, "Controllers hotloop on unexpected API server rejections", "replicaset", impatient, "is refused", "a quota holds pods back until it is raised"},
+		{130103, "Job controller accidentally created two pods even if the Job asks for one", "job", late(pods), "at work, of", ""},
+		{105200, "Tracking with finalizers might count a Pod more than once", "job", seeing(lateUncounted()), "counts", "a job completes"},
+		{107827, "CronJob not honoring concurrencyPolicy: Forbid", "cronjob", late(resource.Jobs.Info), "beside", "a cron job forbids a second run"},
+		{88097, "Garbage collector deleted wrong resources, whose owners were live and well", collector, seeing(misremembered()), "lives", "a reference names the wrong kind"},
+		{109748, "GC doesn't delete already orphaned objects after startup", collector, seeing(onlyWitnessed()), "is an orphan", ""},
+		{26120, "OrphanDependents does not orphan all dependents that the collector has not observed yet", collector, unobserved(resource.ReplicaSets.Info, pods), "was to leave it", "a deployment without pods leaves its ReplicaSet"},
+		{115570, "foreground cascading deletion is stuck when the collector lost the first event", collector, losingFirst, "still being deleted", ""},
+		{42571, "Deployment not completely scaling down old RS", "deployment", deaf(resource.ReplicaSets.Info, pods), "has not settled", "a deployment without a deadline rolls"},
+		{22719, "deployment should support rollover [minUnavailable/maxSurge violated]", "deployment", seeing(lastTwo), "asks for", ""},
+		{124264, "observedGeneration changes before the rest of the status does", "deployment", observedFirst, "says that it is rolled out", "a deployment rolls and rolls back"},
+		{89056, "EndpointSlice should not contain endpoints for terminating pods", "endpointslice", seeing(neverTerminating), "is going", ""},
+		{85353, "EndpointSliceController does not react to updated or deleted EndpointSlice objects", "endpointslice", deaf(slices), "pods, of", "someone deletes an endpoint slice"},
+		{82149, "PodDisruptionBudget can be violated by disruption controller", "disruption", seeing(noneDisrupted), "disruptions, of", "a node is drained as a budget allows"},
+		{37554, "Namespace stuck on terminating on delete", "namespace", deaf(), "still being deleted", ""},
+		{23013, "DaemonSet doesn't run in all nodes", "daemon-set", deaf(resource.Nodes.Info), "has not settled", "a DaemonSet comes to nodes as they are labelled"},
 	}
 }
 
-// dropping leaves out some operations of each plan.
-func dropping(drop func(op client.Op) bool) func(reconcile) reconcile {
-	return func(good reconcile) reconcile {
-		return func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
-			plan := good(v, key, now, rnd)
-			plan.Do, plan.Events = slices.DeleteFunc(slices.Clone(plan.Do), drop), nil
-			return plan
+// sight is what a controller sees in place of v when it decides about key.
+type sight func(v *view.View, key view.Key, rnd *rand.Rand) *view.View
+
+// seeing lets a controller decide by something else than what there is.
+func seeing(see sight) func(*controller.Controller) {
+	return func(c *controller.Controller) {
+		good := c.Reconcile
+		c.Reconcile = func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
+			return good(see(v, key, rnd), key, now, rnd)
 		}
 	}
 }
 
-// changing changes the objects that a plan writes.
-func changing(change func(op client.Op, obj resource.Object)) func(reconcile) reconcile {
-	return func(good reconcile) reconcile {
-		return func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
-			plan := good(v, key, now, rnd)
-			for i, op := range plan.Do {
-				if op.Object != nil {
-					obj := op.Object.DeepCopyObject().(resource.Object)
-					change(op, obj)
-					plan.Do[i].Object = obj
+// late lets a controller see some kinds as they were some views ago: each kind has
+// an informer of its own, and what was expected of it has been forgotten.
+func late(kinds ...*resource.Info) func(*controller.Controller) {
+	return func(c *controller.Controller) {
+		const most = 6
+		var views []*view.View // the latest first
+		seeing(func(v *view.View, _ view.Key, rnd *rand.Rand) *view.View {
+			if len(views) == 0 || views[0].Revision() < v.Revision() {
+				views = slices.Insert(views, 0, v)
+			}
+			views = views[:min(most, len(views))]
+			return mixed(v, views[rnd.IntN(len(views))], kinds)
+		})(c)
+	}
+}
+
+// mixed is v with some kinds as they are in old.
+func mixed(v, old *view.View, kinds []*resource.Info) *view.View {
+	edit := v.Edit()
+	for _, kind := range kinds {
+		for e := range v.Entries(kind, "", view.Key{}) {
+			edit.Delete(kind, e.Key)
+		}
+		for e := range old.Entries(kind, "", view.Key{}) {
+			edit.Put(e)
+		}
+	}
+	return edit.View(v.Revision())
+}
+
+// unobserved lets a controller see each object of some kinds only after a while.
+func unobserved(kinds ...*resource.Info) func(*controller.Controller) {
+	return func(c *controller.Controller) {
+		observed := map[types.UID]bool{}
+		seeing(func(v *view.View, _ view.Key, rnd *rand.Rand) *view.View {
+			edit := v.Edit()
+			for _, kind := range kinds {
+				for e := range v.Entries(kind, "", view.Key{}) {
+					if uid := e.Object.GetUID(); !observed[uid] {
+						edit.Delete(kind, e.Key)
+						observed[uid] = rnd.IntN(4) == 0
+					}
 				}
 			}
+			return edit.View(v.Revision())
+		})(c)
+	}
+}
+
+// lateUncounted sees late that the finalizer is off a pod that was counted.
+func lateUncounted() sight {
+	tracked := map[types.UID]*view.Entry{} // as they were with the finalizer
+	return func(v *view.View, key view.Key, rnd *rand.Rand) *view.View {
+		edit := v.Edit()
+		for e := range v.Entries(resource.Pods.Info, key.Namespace, view.Key{}) {
+			uid := e.Object.GetUID()
+			if slices.Contains(e.Object.GetFinalizers(), batchv1.JobTrackingFinalizer) {
+				tracked[uid] = e
+			} else if old := tracked[uid]; old != nil && rnd.IntN(2) == 0 {
+				edit.Put(old)
+			}
+		}
+		return edit.View(v.Revision())
+	}
+}
+
+// unconditional is another mistake, by a controller that also deletes whatever has
+// the name.
+func unconditional(mistake func(*controller.Controller)) func(*controller.Controller) {
+	return func(c *controller.Controller) {
+		mistake(c)
+		good := c.Reconcile
+		c.Reconcile = func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
+			plan := good(v, key, now, rnd)
+			for i := range plan.Do {
+				plan.Do[i].Delete = nil
+			}
 			return plan
 		}
 	}
 }
 
-// stale decides by the view before the present one.
-func stale(good reconcile) reconcile {
-	before := map[view.Key]*view.View{}
-	return func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
-		old := before[key]
-		before[key] = v
-		if old == nil {
-			old = v
-		}
-		return good(old, key, now, rnd)
-	}
-}
-
-// blind does not see every deployment every time.
-func blind(good reconcile) reconcile {
-	return func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
-		edit := v.Edit()
-		for d := range view.List(v, resource.Deployments, "") {
-			if rnd.IntN(10) == 0 {
-				edit.Delete(resource.Deployments.Info, view.KeyOf(d))
-			}
-		}
-		return good(edit.View(v.Revision()), key, now, rnd)
-	}
-}
-
-// restless writes a status that always differs.
-func restless(good reconcile) reconcile {
-	return func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
+// impatient tries again at once what was refused.
+func impatient(c *controller.Controller) {
+	good := c.Reconcile
+	c.Reconcile = func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
 		plan := good(v, key, now, rnd)
-		if rs, ok := view.Get(v, resource.ReplicaSets, key.Namespace, key.Name); ok && len(plan.Do) == 0 {
-			next := rs.DeepCopy()
-			next.Status.Conditions = []appsv1.ReplicaSetCondition{{
-				Type: "Restless", Status: corev1.ConditionTrue, Message: key.Name + now.String(),
-			}}
-			plan.Do = append(plan.Do, client.UpdateStatus(resource.ReplicaSets, next))
-			plan.Again = 10 * time.Second
+		if len(plan.Do) > 0 {
+			plan.Again = time.Millisecond
+			plan.Failed = func(client.Op, error) controller.Plan { return controller.Plan{} }
 		}
 		return plan
 	}
+}
+
+// deaf is not woken by changes of kinds, or of any but its own.
+func deaf(kinds ...*resource.Info) func(*controller.Controller) {
+	return func(c *controller.Controller) {
+		c.Reads = slices.Clone(c.Reads)
+		for i := range c.Reads {
+			if len(kinds) == 0 || slices.Contains(kinds, c.Reads[i].Kind) {
+				c.Reads[i].Keys = nil
+			}
+		}
+	}
+}
+
+// collected is the object that a key of the collector names; nil if it is gone.
+func collected(v *view.View, key view.Key) resource.Object {
+	kind, namespace, _ := strings.Cut(key.Namespace, "/")
+	for _, info := range resource.All() {
+		if info.GR().String() != kind {
+			continue
+		}
+		if e := v.Entry(info, view.Key{Namespace: namespace, Name: key.Name}); e != nil {
+			return e.Object
+		}
+	}
+	return nil
+}
+
+// owning finds what a reference names.
+func owning(v *view.View, namespace string, ref metav1.OwnerReference) *view.Entry {
+	for _, info := range resource.All() {
+		if info.GVK != schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind) {
+			continue
+		}
+		key := view.Key{Name: ref.Name}
+		if info.Namespaced {
+			key.Namespace = namespace
+		}
+		if e := v.Entry(info, key); e != nil && e.Object.GetUID() == ref.UID {
+			return e
+		}
+	}
+	return nil
+}
+
+// misremembered remembers that an owner is gone by its UID alone, although it was
+// looked for by the kind and name of one reference.
+func misremembered() sight {
+	gone := map[types.UID]bool{}
+	return func(v *view.View, key view.Key, _ *rand.Rand) *view.View {
+		obj := collected(v, key)
+		if obj == nil {
+			return v
+		}
+		edit := v.Edit()
+		for _, ref := range obj.GetOwnerReferences() {
+			if e := owning(v, obj.GetNamespace(), ref); e == nil {
+				gone[ref.UID] = true
+			} else if gone[ref.UID] {
+				edit.Delete(e.Info, e.Key)
+			}
+		}
+		return edit.View(v.Revision())
+	}
+}
+
+// onlyWitnessed does not see an object whose owner it has never seen: it waits for
+// the owner's end.
+func onlyWitnessed() sight {
+	witnessed := map[types.UID]bool{}
+	return func(v *view.View, key view.Key, _ *rand.Rand) *view.View {
+		for _, info := range makers {
+			for e := range v.Entries(info, "", view.Key{}) {
+				witnessed[e.Object.GetUID()] = true
+			}
+		}
+		obj := collected(v, key)
+		if obj == nil {
+			return v
+		}
+		for _, ref := range obj.GetOwnerReferences() {
+			if owning(v, obj.GetNamespace(), ref) == nil && !witnessed[ref.UID] {
+				return (&view.View{}).Edit().View(v.Revision())
+			}
+		}
+		return v
+	}
+}
+
+// losingFirst knows that an object waits for its dependents by the change that
+// began this, which it may not have seen.
+func losingFirst(c *controller.Controller) {
+	before := map[types.UID]bool{} // was seen before it was deleted
+	seeing(func(v *view.View, key view.Key, _ *rand.Rand) *view.View {
+		for _, info := range makers {
+			for e := range v.Entries(info, "", view.Key{}) {
+				if e.Object.GetDeletionTimestamp() == nil {
+					before[e.Object.GetUID()] = true
+				}
+			}
+		}
+		if obj := collected(v, key); obj != nil && inForeground(obj) && !before[obj.GetUID()] {
+			return (&view.View{}).Edit().View(v.Revision())
+		}
+		return v
+	})(c)
+}
+
+// lastTwo sees only the two latest ReplicaSets of a deployment.
+func lastTwo(v *view.View, key view.Key, _ *rand.Rand) *view.View {
+	d, ok := view.Get(v, resource.Deployments, key.Namespace, key.Name)
+	if !ok {
+		return v
+	}
+	owned := slices.SortedFunc(view.By(v, resource.ReplicaSets, resource.OwnerIndex, string(d.UID)), func(a, b *appsv1.ReplicaSet) int {
+		return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
+	})
+	edit := v.Edit()
+	for _, rs := range owned[min(2, len(owned)):] {
+		edit.Delete(resource.ReplicaSets.Info, view.KeyOf(rs))
+	}
+	return edit.View(v.Revision())
+}
+
+// observedFirst says that a change was observed, and then what it led to.
+func observedFirst(c *controller.Controller) {
+	good := c.Reconcile
+	c.Reconcile = func(v *view.View, key view.Key, now time.Time, rnd *rand.Rand) controller.Plan {
+		plan := good(v, key, now, rnd)
+		old, ok := view.Get(v, resource.Deployments, key.Namespace, key.Name)
+		if i := slices.IndexFunc(plan.Do, func(op client.Op) bool { return op.Subresource == "status" }); ok && i >= 0 {
+			first, then := old.DeepCopy(), plan.Do[i].Object.(*appsv1.Deployment).DeepCopy()
+			first.Status.ObservedGeneration, then.ResourceVersion = then.Status.ObservedGeneration, ""
+			plan.Do[i].Object = then
+			plan.Do = slices.Insert(plan.Do, i, client.UpdateStatus(resource.Deployments, first))
+		}
+		return plan
+	}
+}
+
+// neverTerminating does not see that pods are being deleted.
+func neverTerminating(v *view.View, key view.Key, _ *rand.Rand) *view.View {
+	edit := v.Edit()
+	for e := range v.Entries(resource.Pods.Info, key.Namespace, view.Key{}) {
+		if e.Object.GetDeletionTimestamp() != nil {
+			pod := e.Object.(*corev1.Pod).DeepCopy()
+			pod.DeletionTimestamp = nil
+			edit.Put(view.NewEntry(resource.Pods.Info, pod, e.Revision))
+		}
+	}
+	return edit.View(v.Revision())
+}
+
+// noneDisrupted does not see what evictions a budget has granted.
+func noneDisrupted(v *view.View, key view.Key, _ *rand.Rand) *view.View {
+	b, ok := view.Get(v, resource.PodDisruptionBudgets, key.Namespace, key.Name)
+	if !ok || len(b.Status.DisruptedPods) == 0 {
+		return v
+	}
+	b = b.DeepCopy()
+	b.Status.DisruptedPods = nil
+	edit := v.Edit()
+	edit.Put(view.NewEntry(resource.PodDisruptionBudgets.Info, b, v.Revision()))
+	return edit.View(v.Revision())
 }
 
 // TestOvercommit finds a scheduler that does not look at what a node has promised
@@ -187,34 +359,54 @@ func TestOvercommit(t *testing.T) {
 
 // TestMutants shows that the simulator finds mistakes, each within some seeds.
 func TestMutants(t *testing.T) {
-	issues := map[int]bool{}
+	text, err := os.ReadFile("testdata/stories.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stories := ParseStories(string(text))
 	for _, m := range mutants() {
-		issues[m.issue] = true
 		t.Run(m.title, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(tries) {
-				there := false
-				result, err := Run(seed, Options{Mutate: func(all []controller.Controller) []controller.Controller {
-					for i := range all {
-						if all[i].Name == m.in {
-							there = true
-							all[i].Reconcile = m.with(all[i].Reconcile)
-						}
+			at := slices.IndexFunc(stories, func(s Story) bool { return s.Name == m.story })
+			if m.story != "" && at < 0 {
+				t.Fatalf("there is no story %q", m.story)
+			}
+			for try := range uint64(tries) {
+				var violations []string
+				if at >= 0 {
+					told, err := stories[at].Tell(try, Interruption{}, Options{Mutate: m.mutate})
+					if err != nil {
+						t.Fatal(err)
 					}
-					return all
-				}})
-				if err != nil || !there {
-					t.Fatalf("controller %s there: %v; %v", m.in, there, err)
+					violations = told.Violations
+				} else {
+					result, err := Run(try, Options{Mutate: m.mutate})
+					if err != nil {
+						t.Fatal(err)
+					}
+					violations = result.Violations
 				}
-				if len(result.Violations) > 0 {
-					t.Logf("seed %d: %s", seed, result.Violations[0])
-					return
+				for _, v := range violations {
+					if strings.Contains(v, m.found) {
+						t.Logf("%d: %s", try, v)
+						return
+					}
+				}
+				if len(violations) > 0 {
+					t.Logf("%d, in another way: %s", try, violations[0])
 				}
 			}
-			t.Errorf("kubernetes/kubernetes#%d is not found in %d seeds", m.issue, tries)
+			t.Errorf("kubernetes/kubernetes#%d is not found in %d tries", m.issue, tries)
 		})
 	}
-	if len(issues) < 15 {
-		t.Errorf("%d kinds of mistakes, want 15", len(slices.Collect(maps.Keys(issues))))
+}
+
+func (m mutant) mutate(all []controller.Controller) []controller.Controller {
+	for i := range all {
+		if all[i].Name == m.in {
+			m.with(&all[i])
+			return all
+		}
 	}
+	panic("there is no controller " + m.in)
 }

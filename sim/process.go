@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -47,6 +48,9 @@ func (s *Sim) start() error {
 	p := &process{sim: s, lag: newLag(s.world.API.Cache()), term: term}
 	p.lag.reload()
 	s.leader = p
+	if s.mutate != nil {
+		s.world.Controllers = s.mutate(slices.Clone(s.sound))
+	}
 	p.parts, err = s.world.Parts(s.ctx, world.Hands{
 		As: func(name string, user authn.User) client.Client {
 			return &component{p, name, s.world.API.LocalWhile(user, term)}

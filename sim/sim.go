@@ -52,6 +52,7 @@ type Sim struct {
 	check    *checker
 	workload int // made by users so far
 
+	sound    []controller.Controller // without mistakes
 	mutate   func([]controller.Controller) []controller.Controller
 	amend    func(by string, op client.Op) client.Op
 	trace    func(string)
@@ -68,7 +69,8 @@ type Result struct {
 
 // Options change a simulation, for tests of the simulator.
 type Options struct {
-	// Mutate returns the controllers with a mistake in them.
+	// Mutate returns the controllers of a process with a mistake in them. The list
+	// is its own.
 	Mutate func([]controller.Controller) []controller.Controller
 	// Amend returns what a component writes in place of op, as if it had decided so.
 	Amend func(by string, op client.Op) client.Op
@@ -129,9 +131,7 @@ func begin(seed uint64, o Options) (*Sim, error) {
 	}
 	image.Adopt(s.world)
 	s.fed = s.world.API.View().Revision()
-	if s.mutate != nil {
-		s.world.Controllers = s.mutate(s.world.Controllers)
-	}
+	s.sound = s.world.Controllers
 	s.check.begin()
 	for _, name := range nodeNames {
 		if err := s.as(client.Create(nodes, kubelet.Node(name, "4", "8Gi", 40))); err != nil {

@@ -69,11 +69,12 @@ func (s Story) Tell(order uint64, i Interruption, o Options) (Told, error) {
 	}
 	born := sim.world.API.View().Revision()
 	for _, c := range s.commands {
-		if err := sim.tell(c); err != nil {
-			return Told{}, fmt.Errorf("%s: %w", strings.Join(c.words, " "), err)
-		}
+		err := sim.tell(c)
 		if len(sim.check.violations) > 0 {
 			break
+		}
+		if err != nil {
+			return Told{}, fmt.Errorf("%s: %w", strings.Join(c.words, " "), err)
 		}
 	}
 	if len(sim.check.violations) == 0 {

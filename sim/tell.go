@@ -20,9 +20,9 @@ import (
 // teller are the commands of stories. KIND is a resource's name, with a
 // subresource or not.
 var teller = map[string]func(s *Sim, args []string, input string) error{
-	"create": (*Sim).tellCreate, // the YAML documents of its input
+	"create": (*Sim).tellCreate, // the YAML documents of its input, with the UID of KIND NAMESPACE/NAME as $uid
 	"patch":  (*Sim).tellPatch,  // KIND NAMESPACE/NAME by the YAML merge patch of its input
-	"delete": (*Sim).tellDelete, // KIND NAMESPACE/NAME [PROPAGATION]
+	"delete": (*Sim).tellDelete, // KIND NAMESPACE/NAME [PROPAGATION]; NAME* is the first that so begins
 	"drain":  (*Sim).tellDrain,  // NODE: it takes no more pods, and those on it are evicted
 	"node":   (*Sim).tellNode,   // NODE "lost" or "works"
 	"pass":   (*Sim).tellPass,   // DURATION
@@ -44,7 +44,18 @@ func kindOf(that func(*resource.Info) bool) (*resource.Info, error) {
 	return nil, fmt.Errorf("there is no such kind")
 }
 
-func (s *Sim) tellCreate(_ []string, input string) error {
+func (s *Sim) tellCreate(args []string, input string) error {
+	if len(args) > 0 {
+		op, err := s.named(args[0], args[1])
+		if err != nil {
+			return err
+		}
+		e := s.world.API.View().Entry(op.Kind, view.Key{Namespace: op.Namespace, Name: op.Name})
+		if e == nil {
+			return fmt.Errorf("there is no such object")
+		}
+		input = strings.ReplaceAll(input, "$uid", string(e.Object.GetUID()))
+	}
 	for _, doc := range strings.Split("\n"+input, "\n---") {
 		var meta metav1.TypeMeta
 		if err := yaml.Unmarshal([]byte(doc), &meta); err != nil {
@@ -69,7 +80,7 @@ func (s *Sim) tellCreate(_ []string, input string) error {
 }
 
 // named is an operation without a verb on KIND[/SUBRESOURCE] [NAMESPACE/]NAME.
-func named(kind, name string) (client.Op, error) {
+func (s *Sim) named(kind, name string) (client.Op, error) {
 	kind, subresource, _ := strings.Cut(kind, "/")
 	info, err := kindOf(func(i *resource.Info) bool { return i.GVR.Resource == kind })
 	if err != nil {
@@ -79,11 +90,19 @@ func named(kind, name string) (client.Op, error) {
 	if before, after, ok := strings.Cut(name, "/"); ok {
 		namespace, name = before, after
 	}
+	if prefix, any := strings.CutSuffix(name, "*"); any {
+		for e := range s.world.API.View().Entries(info, namespace, view.Key{}) {
+			if strings.HasPrefix(e.Key.Name, prefix) {
+				name = e.Key.Name
+				break
+			}
+		}
+	}
 	return client.Op{Kind: info, Subresource: subresource, Namespace: namespace, Name: name}, nil
 }
 
 func (s *Sim) tellPatch(args []string, input string) error {
-	op, err := named(args[0], args[1])
+	op, err := s.named(args[0], args[1])
 	if err != nil {
 		return err
 	}
@@ -95,7 +114,7 @@ func (s *Sim) tellPatch(args []string, input string) error {
 }
 
 func (s *Sim) tellDelete(args []string, _ string) error {
-	op, err := named(args[0], args[1])
+	op, err := s.named(args[0], args[1])
 	if err != nil {
 		return err
 	}
