@@ -63,10 +63,10 @@ func (s *selection) config() (config cluster.Config, exists bool, err error) {
 
 // settings are the flags that change a cluster's configuration.
 type settings struct {
-	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain, registries, schedulerConfig string
-	noNode, failover                                                                                  bool
-	etcd                                                                                              cluster.EtcdConfig
-	dnsStubs                                                                                          []string
+	listen, nodeName, nodeListen, serviceCIDR, podCIDR, nodeCIDR, domain, registries, schedulerConfig, manifests string
+	noNode, failover                                                                                             bool
+	etcd                                                                                                         cluster.EtcdConfig
+	dnsStubs                                                                                                     []string
 }
 
 func (s *settings) flags(cmd *cobra.Command) {
@@ -81,6 +81,7 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&s.dnsStubs, "dns-stub", nil, "domain and the servers that its names are asked of, as corp.example=10.0.0.53; may be repeated")
 	f.StringVar(&s.schedulerConfig, "scheduler-config", "", "file with upstream's KubeSchedulerConfiguration: profiles of the scheduler")
 	f.StringVar(&s.registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
+	f.StringVar(&s.manifests, "pod-manifest-path", "", "directory with static pods: the node runs them without the API server")
 	f.StringSliceVar(&s.etcd.Servers, "etcd-servers", nil, "URLs of an etcd to use in place of the built-in one")
 	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "authority of that etcd's certificates")
 	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "certificate to show to that etcd")
@@ -94,12 +95,12 @@ func (s *settings) apply(c *cluster.Config) error {
 	for _, set := range []struct {
 		value string
 		into  *string
-	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}, {s.registries, &c.Registries}, {s.schedulerConfig, &c.SchedulerConfig}} {
+	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}, {s.registries, &c.Registries}, {s.schedulerConfig, &c.SchedulerConfig}, {s.manifests, &c.PodManifests}} {
 		if set.value != "" {
 			*set.into = set.value
 		}
 	}
-	for flag, path := range map[string]*string{"--registries": &c.Registries, "--scheduler-config": &c.SchedulerConfig} {
+	for flag, path := range map[string]*string{"--registries": &c.Registries, "--scheduler-config": &c.SchedulerConfig, "--pod-manifest-path": &c.PodManifests} {
 		if *path == "" {
 			continue
 		}

@@ -126,6 +126,7 @@ what the node changed on this machine; "skiff image load --name agent" loads ima
 	f.StringSliceVar(&config.Labels, "labels", nil, "labels of the node: key=value, ...")
 	f.StringSliceVar(&config.Taints, "taints", nil, "taints that the node begins with: key=value:effect, ...")
 	f.StringVar(&config.Registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
+	f.StringVar(&config.PodManifests, "pod-manifest-path", "", "absolute path of a directory with static pods: the node runs them without the API server")
 	f.StringVar(&file, "settings", "", "read all settings from this file instead of flags")
 	logFlag(cmd, &level)
 	return cmd

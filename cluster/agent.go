@@ -36,6 +36,8 @@ type AgentConfig struct {
 	Taints []string `json:"taints,omitempty"`
 	// Registries is a directory with a hosts.toml per image registry.
 	Registries string `json:"registries,omitempty"`
+	// PodManifests is the folder of static pods.
+	PodManifests string `json:"podManifests,omitempty"`
 	// ID and Address are set for a node in a network namespace: what its links,
 	// tables and groups are called by, and where it is.
 	ID string `json:"id,omitempty"`
@@ -62,7 +64,7 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 		}
 		config.Token = string(data)
 	}
-	if err := errors.Join(nodeListenAddress(config.NodeListen), registriesDir(config.Registries)); err != nil {
+	if err := errors.Join(nodeListenAddress(config.NodeListen), registriesDir(config.Registries), manifestsDir(config.PodManifests)); err != nil {
 		return err
 	}
 	labels, err := parseNodeLabels(config.Labels)
@@ -94,6 +96,10 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 	ask, stop := config.boundedByFence(ctx)
 	defer stop()
 	answer, key, err := askToJoin(ask, config.Server, token, kept, config.NodeName, []netip.Addr{address})
+	if before := config.joinedBefore(kept, err); before != nil {
+		log.Warn("the server is away; the node begins with its static pods", "err", err)
+		return runNode(ctx, config, before, kept, nodeTraits{address, labels, taints}, log)
+	}
 	if err != nil {
 		return errors.Join(err, config.fenceUnjoined(err))
 	}
@@ -105,6 +111,24 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 		return err
 	}
 	return runNode(ctx, config, answer, id, nodeTraits{address, labels, taints}, log)
+}
+
+// joinedBefore returns what the server answered before, for a node with static pods
+// that cannot reach it now; nil where that does not help. A node that fences itself
+// ends its pods rather.
+func (c *AgentConfig) joinedBefore(kept *identity, cause error) *joinAnswer {
+	var network *net.OpError
+	if kept == nil || c.PodManifests == "" || c.Failover || !errors.As(cause, &network) || network.Op != "dial" {
+		return nil
+	}
+	settings, err := LoadConfig(Paths{Data: c.DataDir})
+	if err != nil {
+		return nil
+	}
+	return &joinAnswer{
+		ServiceCIDR: settings.ServiceCIDR, PodCIDR: settings.PodCIDR, ClusterCIDR: clusterRange(settings.PodCIDR),
+		Domain: settings.Domain, DNSStubs: settings.DNSStubs,
+	}
 }
 
 // nodeTraits are what a machine says of its node.
@@ -120,7 +144,7 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 		Name: agentName, ID: config.ID, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
 		ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
 		DNSStubs:   answer.DNSStubs,
-		Registries: config.Registries,
+		Registries: config.Registries, PodManifests: config.PodManifests,
 	}
 	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it
 		return err
@@ -147,10 +171,12 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	})
 	parts := &components{ctx: ctx, log: log}
 	parts.start("watches", remote.Run)
+	role.startAgent(parts, remote, remote.Synced)
 	if err := remote.Synced(ctx); err != nil {
+		parts.wg.Wait()
 		return err
 	}
-	role.run(parts, remote)
+	role.startNetwork(parts, remote)
 	parts.start("trim", trimAfterStart)
 	parts.wg.Wait()
 	return nil

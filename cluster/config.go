@@ -55,6 +55,8 @@ type Config struct {
 	// Registries is a directory with a hosts.toml per image registry, in
 	// containerd's form: mirrors, authorities, headers.
 	Registries string `json:"registries,omitempty"`
+	// PodManifests is the folder of the node's static pods.
+	PodManifests string `json:"podManifests,omitempty"`
 }
 
 // Defaults of a cluster.
@@ -109,7 +111,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
 	}
 	_, err := schedulerProfiles(c.SchedulerConfig)
-	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries), c.stubs(), err)
+	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries), manifestsDir(c.PodManifests), c.stubs(), err)
 	if c.NodeCIDR.IsValid() && (!c.NodeCIDR.Addr().Is4() || c.NodeCIDR.Bits() < 16 || c.NodeCIDR.Bits() > 28) {
 		errs = append(errs, fmt.Errorf("--node-cidr %q: must be an IPv4 range of 16 to 65536 addresses, such as %s", c.NodeCIDR, defaultNodeCIDR))
 	}
@@ -159,6 +161,14 @@ func registriesDir(dir string) error {
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() || !filepath.IsAbs(dir) {
 		return fmt.Errorf("--registries %q: give the absolute path of a directory such as /etc/containerd/certs.d, with REGISTRY/hosts.toml in it", dir)
+	}
+	return nil
+}
+
+// manifestsDir need not be there yet.
+func manifestsDir(dir string) error {
+	if dir != "" && !filepath.IsAbs(dir) {
+		return fmt.Errorf("--pod-manifest-path %q: give the absolute path of a directory, such as /etc/skiff/pods", dir)
 	}
 	return nil
 }

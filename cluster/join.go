@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -271,7 +272,7 @@ func askToJoin(ctx context.Context, server string, token JoinToken, kept *identi
 	if kept != nil {
 		config.Certificates = []tls.Certificate{kept.node.TLS()}
 	}
-	transport := &http.Transport{TLSClientConfig: config}
+	transport := &http.Transport{TLSClientConfig: config, DialContext: (&net.Dialer{Timeout: deadConnection}).DialContext}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	res, err := client.Do(req)

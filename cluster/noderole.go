@@ -57,6 +57,7 @@ type NodeConfig struct {
 	Registries  string
 	Labels      map[string]string
 	Taints      []corev1.Taint
+	Manifests   string        // folder of static pods
 	Lease       time.Duration // of a node that fences itself; 0 of others
 	Routes      bool          // the node routes to others' pods; local nodes leave it to their machine
 	LocalNodes  netip.Prefix  // addresses of the machine's local nodes
@@ -67,7 +68,7 @@ func (c *Config) nodeConfig(address netip.Addr) NodeConfig {
 	return NodeConfig{
 		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Listen: c.NodeListen, ServiceCIDR: c.ServiceCIDR,
 		PodCIDR: c.PodCIDR, ClusterCIDR: clusterRange(c.PodCIDR), Domain: c.Domain, Runtime: c.Runtime,
-		DNSStubs: c.DNSStubs, Registries: c.Registries, Routes: true, LocalNodes: c.NodeCIDR,
+		DNSStubs: c.DNSStubs, Registries: c.Registries, Manifests: c.PodManifests, Routes: true, LocalNodes: c.NodeCIDR,
 	}
 }
 
@@ -153,7 +154,7 @@ func (n *NodeConfig) agent() node.Config {
 	return node.Config{
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
 		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
-		CgroupRoot: n.group(), Lease: n.Lease, ResolvConf: resolvConf,
+		CgroupRoot: n.group(), Manifests: n.Manifests, Lease: n.Lease, ResolvConf: resolvConf,
 		Labels: n.Labels, Taints: n.Taints,
 	}
 }
@@ -220,9 +221,14 @@ func (n *nodeRole) ensureBridge() error {
 	return err
 }
 
-// run starts the node's components. c's cache must be complete.
-func (n *nodeRole) run(parts *components, c client.Client) {
-	parts.start("node-agent", func(ctx context.Context) error { return n.runAgent(ctx, c) })
+// startAgent starts the node agent. Pods of the API wait for synced.
+func (n *nodeRole) startAgent(parts *components, c client.Client, synced func(context.Context) error) {
+	parts.start("node-agent", func(ctx context.Context) error { return n.runAgent(ctx, c, synced) })
+}
+
+// startNetwork starts what makes services and names of pods. c's cache must be
+// complete.
+func (n *nodeRole) startNetwork(parts *components, c client.Client) {
 	parts.start("proxy", func(ctx context.Context) error {
 		return nft.Run(ctx, nft.Deps{
 			Cache: c.Cache(), Table: n.config.table(), Log: n.log.With("component", "proxy"),
@@ -270,14 +276,14 @@ func (n *nodeRole) runDNS(ctx context.Context, c client.Client) error {
 }
 
 // runAgent runs the node agent and its own API.
-func (n *nodeRole) runAgent(ctx context.Context, c client.Client) error {
+func (n *nodeRole) runAgent(ctx context.Context, c client.Client, synced func(context.Context) error) error {
 	engine, err := n.prepare(ctx)
 	if err != nil {
 		return err
 	}
 	log := n.log.With("component", "node")
 	agent, err := node.New(n.config.agent(), node.Deps{
-		Client: c, Runtime: cri.Client{Runtime: engine.Containers, Images: engine.Images}, Log: log,
+		Client: c, Synced: synced, Runtime: cri.Client{Runtime: engine.Containers, Images: engine.Images}, Log: log,
 		Events: event.NewRecorder(c, "kubelet", n.config.Name, n.log, clock.RealClock{}),
 	})
 	if err != nil {

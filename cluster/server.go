@@ -186,7 +186,9 @@ func (s *server) run(ctx context.Context) error {
 	parts.start("trim", trimAfterStart)
 	parts.start("collector", paceCollector)
 	if role != nil {
-		role.run(parts, s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}}))
+		c := s.local(authn.User{Name: "system:node:" + s.config.NodeName, Groups: []string{authn.Nodes}})
+		role.startAgent(parts, c, nil)
+		role.startNetwork(parts, c)
 	}
 	<-ctx.Done()
 	s.log.Info("stopping")

@@ -31,6 +31,7 @@ import (
 type Agent struct {
 	config  Config
 	client  client.Client
+	sync    func(context.Context) error
 	runtime cri.Client
 	events  interface{ Record(event.Note) }
 	log     *slog.Logger
@@ -55,6 +56,8 @@ type Agent struct {
 	timers timers
 	node   *corev1.Node
 	local  localVolumes
+	static staticPods
+	synced bool // the API's pods are known
 	ctx    context.Context
 	// reweigh says that the classes' control groups are to be weighed anew.
 	reweigh bool
@@ -71,15 +74,24 @@ func New(config Config, deps Deps) (*Agent, error) {
 	}
 	config = config.withDefaults()
 	a := &Agent{
-		config: config, client: deps.Client, runtime: deps.Runtime, events: deps.Events, log: deps.Log,
+		config: config, client: deps.Client, sync: deps.Synced, runtime: deps.Runtime, events: deps.Events, log: deps.Log,
 		inbox:      make(chan func(), 64),
 		unreported: make(chan struct{}, 1),
 		local:      localVolumes{removing: map[string]bool{}, removed: map[string]bool{}},
+		static:     staticPods{mirrors: map[view.Key]*mirroring{}},
 		pods:       map[types.UID]*record{},
 		byName:     map[view.Key]types.UID{},
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.sync == nil {
+		// A view that has never been filled must not pass for an empty cluster: all
+		// pods would be ended.
+		a.sync = func(ctx context.Context) error {
+			_, err := a.client.Cache().WaitFor(ctx, 1)
+			return err
+		}
 	}
 	if a.events == nil {
 		a.events = noEvents{}
@@ -116,30 +128,44 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.prepare(); err != nil {
 		return err
 	}
-	// A view that has never been filled must not pass for an empty cluster: all
-	// pods would be ended.
-	if _, err := a.client.Cache().WaitFor(ctx, 1); err != nil {
-		return err
-	}
 	found, err := a.runtime.List(ctx)
 	if err != nil {
 		return err
 	}
 	a.node = a.describe()
-	a.firstRenewal(ctx)
 	a.take(found, time.Now())
+	a.work.Go(func() { a.probes.Run(ctx) })
+	a.work.Go(func() { a.listen(ctx) })
+	if err := a.startStatic(ctx); err != nil {
+		return err
+	}
+	if err := a.untilSynced(ctx); err != nil {
+		return err
+	}
+	a.firstRenewal(ctx)
 	reader, err := a.begin()
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
-	a.work.Go(func() { a.probes.Run(ctx) })
 	a.work.Go(func() { a.register(ctx) })
 	if a.config.Lease > 0 {
 		a.work.Go(func() { a.keepLease(ctx) })
 	}
-	a.work.Go(func() { a.listen(ctx) })
-	return a.loop(ctx, reader)
+	return a.loop(ctx, reader, nil)
+}
+
+// untilSynced runs the pods from files until those of the API are known.
+func (a *Agent) untilSynced(ctx context.Context) error {
+	var failed error
+	end := make(chan struct{})
+	a.work.Go(func() {
+		failed = a.sync(ctx)
+		close(end)
+	})
+	if err := a.loop(ctx, nil, end); err != nil {
+		return err
+	}
+	return failed
 }
 
 func (a *Agent) prepare() error {
@@ -169,6 +195,7 @@ func (a *Agent) begin() (*watchcache.Reader, error) {
 	reader := cache.Read(v.Revision(), resource.Pods.Info, resource.ConfigMaps.Info, resource.Secrets.Info,
 		resource.ClusterTrustBundles.Info, resource.PodCertificateRequests.Info,
 		resource.PersistentVolumeClaims.Info, resource.PersistentVolumes.Info)
+	a.synced = true
 	a.resync(v)
 	a.reclaimAll(v)
 	if err := a.sweep(); err != nil {
@@ -178,11 +205,19 @@ func (a *Agent) begin() (*watchcache.Reader, error) {
 	return reader, nil
 }
 
-// loop takes in, one at a time, what happens.
-func (a *Agent) loop(ctx context.Context, reader *watchcache.Reader) error {
+// loop takes in, one at a time, what happens: changes that reader has, where it is
+// not nil. It ends without an error when end is closed.
+func (a *Agent) loop(ctx context.Context, reader *watchcache.Reader, end <-chan struct{}) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	var ready <-chan struct{}
+	if reader != nil {
+		defer func() { reader.Close() }() // whichever it is by then
+	}
 	for {
+		if reader != nil {
+			ready = reader.Ready()
+		}
 		now := time.Now()
 		a.timers.fire(now, func(r *record) { a.step(r, now) })
 		a.weighClasses()
@@ -195,14 +230,18 @@ func (a *Agent) loop(ctx context.Context, reader *watchcache.Reader) error {
 		case <-timer.C:
 		case take := <-a.inbox:
 			take()
-		case <-reader.Ready():
+		case <-end:
+			return nil
+		case <-ready:
 			changes, v, err := reader.Poll()
 			if err != nil {
 				a.log.Warn("the agent fell behind the cluster's changes and reads anew", "err", err)
-				reader.Close()
-				if reader, err = a.begin(); err != nil {
+				next, err := a.begin()
+				if err != nil {
 					return err
 				}
+				reader.Close()
+				reader = next
 				continue
 			}
 			for _, change := range changes {

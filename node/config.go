@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,9 @@ type Config struct {
 	// LocalVolumes is the folder of the volumes that the built-in class of storage
 	// has on this node; it has none if empty.
 	LocalVolumes string
+	// Manifests is the folder of static pods: those that the node runs from files,
+	// whether or not the API is there; none if empty.
+	Manifests string
 	// ResolvConf is the node's resolver configuration; /etc/resolv.conf if empty.
 	ResolvConf string
 	// SeccompRoot holds Localhost seccomp profiles; Root/seccomp if empty.
@@ -59,7 +63,10 @@ type Config struct {
 
 // Deps are what the agent stands on.
 type Deps struct {
-	Client  client.Client
+	Client client.Client
+	// Synced waits until the client's cache is complete; nil waits for its first
+	// objects.
+	Synced  func(context.Context) error
 	Runtime cri.Client
 	Events  interface{ Record(event.Note) }
 	Log     *slog.Logger
@@ -98,6 +105,9 @@ func (c Config) Validate() error {
 	}
 	if !filepath.IsAbs(c.Root) {
 		errs = append(errs, fmt.Errorf("Root: %q is not an absolute path; give one", c.Root))
+	}
+	if c.Manifests != "" && !filepath.IsAbs(c.Manifests) {
+		errs = append(errs, fmt.Errorf("Manifests: %q is not an absolute path; give one", c.Manifests))
 	}
 	if len(c.Addresses) == 0 {
 		errs = append(errs, errors.New("Addresses: is empty; give the node's address"))

@@ -68,7 +68,7 @@ func (a *Agent) Pods(ctx context.Context) ([]*corev1.Pod, error) {
 	var pods []*corev1.Pod
 	err := a.ask(ctx, func() {
 		for _, r := range a.pods {
-			if r.pod.ResourceVersion == "" {
+			if r.pod.ResourceVersion == "" && !isStatic(r.pod) {
 				continue // only the runtime knows it
 			}
 			pod := *r.pod

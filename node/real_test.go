@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -58,12 +60,19 @@ type world struct {
 	runtimeConn grpc.ClientConnInterface
 	stop        func() // the agent
 	agent       *node.Agent
+	synced      func(context.Context) error // of the agent's Deps
 }
 
-// api is a cluster that also gives tokens.
-type api struct{ *clienttest.Client }
+// api is a cluster that also gives tokens, and may be away.
+type api struct {
+	*clienttest.Client
+	away atomic.Bool
+}
 
 func (a *api) Do(ctx context.Context, op client.Op) (resource.Object, error) {
+	if a.away.Load() {
+		return nil, apierrors.NewServiceUnavailable("the server is away")
+	}
 	if request, ok := op.Object.(*authenticationv1.TokenRequest); ok {
 		out := request.DeepCopy()
 		out.Status = authenticationv1.TokenRequestStatus{
@@ -82,7 +91,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dir: dir, api: &api{clienttest.New()}}
+	w := &world{t: t, dir: dir, api: &api{Client: clienttest.New()}}
 	w.log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	root, err := filepath.Abs("..")
@@ -203,7 +212,7 @@ func (w *world) image(program, name string) {
 func (w *world) startAgent() {
 	w.t.Helper()
 	agent, err := node.New(w.config, node.Deps{
-		Client:  w.client,
+		Client: w.client, Synced: w.synced,
 		Runtime: cri.Client{Runtime: runtimeapi.NewRuntimeServiceClient(w.runtimeConn), Images: runtimeapi.NewImageServiceClient(w.runtimeConn)},
 		Events:  event.NewRecorder(w.api, "kubelet", nodeName, w.log, nil), Log: w.log,
 	})
@@ -230,6 +239,9 @@ func (w *world) startAgent() {
 		case <-time.After(patience):
 			w.t.Error("the agent does not end")
 		}
+	}
+	if w.api.away.Load() {
+		return
 	}
 	w.until("the node is ready", func(v *view.View) bool {
 		n, ok := view.Get(v, resource.Nodes, "", nodeName)

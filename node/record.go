@@ -117,14 +117,19 @@ func (a *Agent) resync(v *view.View) {
 	now := time.Now()
 	present := map[types.UID]bool{}
 	for pod := range view.By(v, resource.Pods, resource.PodNodeIndex, a.config.Name) {
+		if isMirror(pod) {
+			a.mirrored(pod, now)
+			continue
+		}
 		present[pod.UID] = true
 		a.put(pod)
 	}
 	for uid, r := range a.pods {
-		if !present[uid] {
+		if !present[uid] && !isStatic(r.pod) {
 			r.gone = true
 		}
 	}
+	a.mirrorAll()
 	// The oldest first: they were admitted before.
 	for _, r := range slices.SortedFunc(maps.Values(a.pods), func(x, y *record) int {
 		return x.pod.CreationTimestamp.Compare(y.pod.CreationTimestamp.Time)
@@ -169,6 +174,12 @@ func (a *Agent) changed(change watchcache.Change, v *view.View) {
 	now := time.Now()
 	switch obj := change.Entry().Object.(type) {
 	case *corev1.Pod:
+		if isMirror(obj) {
+			if obj.Spec.NodeName == a.config.Name {
+				a.mirrored(obj, now)
+			}
+			return
+		}
 		if change.Old != nil {
 			a.left(change.Old.Object.(*corev1.Pod), change.New, now)
 		}
@@ -221,6 +232,9 @@ func (a *Agent) follow(obj resource.Object, refers func(*corev1.Pod) bool, now t
 
 // step decides about a pod and begins what is decided.
 func (a *Agent) step(r *record, now time.Time) {
+	if !a.synced && a.static.wanted[view.KeyOf(r.pod)] == nil && !isStatic(r.pod) {
+		return // whether the API has it is not known yet
+	}
 	a.admit(r)
 	if !r.refresh.IsZero() && !now.Before(r.refresh) {
 		a.refresh(r)
@@ -320,7 +334,7 @@ func (a *Agent) reconsider(now time.Time) {
 
 // tell records an event about a pod.
 func (a *Agent) tell(pod *corev1.Pod, e Event) {
-	if pod.ResourceVersion == "" {
+	if pod.ResourceVersion == "" && !isStatic(pod) {
 		return // made up: the API never knew it, or does no longer
 	}
 	note := event.Note{About: pod, Kind: resource.Pods.Info, Warning: e.Warning, Reason: e.Reason, Message: e.Message}
@@ -354,5 +368,9 @@ func (a *Agent) forget(r *record) {
 	a.certificates.forget(r.uid)
 	if err := os.RemoveAll(LogFolder(a.config.Logs, r.pod)); err != nil {
 		a.log.Warn("the logs of a pod that is gone stay", "pod", view.KeyOf(r.pod), "err", err)
+	}
+	if isStatic(r.pod) || a.static.wanted[view.KeyOf(r.pod)] != nil {
+		a.runStatic(view.KeyOf(r.pod))
+		a.mirror(view.KeyOf(r.pod))
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"google.golang.org/grpc"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -230,7 +231,12 @@ func (w *world) holdsOnly(p *corev1.Pod) {
 	if held := leases.Table.Leases; len(held) != 1 || held[0].Addrs[0].String() != p.Status.PodIP {
 		w.t.Errorf("addresses in use: %v, want that of the pod, %s", held, p.Status.PodIP)
 	}
-	links, err := filepath.Glob("/sys/class/net/" + w.bridge + "/brif/*")
+	bridge, err := netlink.LinkByName(w.bridge)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	links, err := netlink.LinkList()
+	links = slices.DeleteFunc(links, func(l netlink.Link) bool { return l.Attrs().MasterIndex != bridge.Attrs().Index })
 	if err != nil || len(links) != 1 {
 		w.t.Errorf("links of pods: %v %v, want one", links, err)
 	}

@@ -56,14 +56,19 @@ func (a *Agent) write(r *record, status corev1.PodStatus) {
 	base, wanted := w.base, *status.DeepCopy()
 	a.work.Go(func() {
 		written, err := writeStatus(a.ctx, a.client, base, wanted)
-		a.post(func() { a.written(r, written, err) })
+		a.post(func() { a.written(r, base, written, err) })
 	})
 }
 
-// written takes in how a write ended.
-func (a *Agent) written(r *record, pod *corev1.Pod, err error) {
+// written takes in how a write to base ended.
+func (a *Agent) written(r *record, base, pod *corev1.Pod, err error) {
 	w := &r.writer
 	w.writing = false
+	if w.base == nil || w.base.UID != base.UID { // another mirror shows the pod now, or none
+		w.waiting = false
+		a.rewrite(r)
+		return
+	}
 	switch {
 	case err == nil:
 		w.retry = 0

@@ -152,3 +152,50 @@ func VolumeClaim(pod *corev1.Pod, v *corev1.Volume) string {
 	}
 	return ""
 }
+
+// PodRefersTo names the first kind of objects that a pod refers to; "" for none.
+func PodRefersTo(pod *corev1.Pod) string {
+	if pod.Spec.ServiceAccountName != "" {
+		return "serviceaccounts"
+	}
+	for range PodSecrets(pod) {
+		return "secrets"
+	}
+	for range PodConfigMaps(pod) {
+		return "configmaps"
+	}
+	if len(pod.Spec.ResourceClaims) > 0 {
+		return "resourceclaims"
+	}
+	for _, v := range pod.Spec.Volumes {
+		switch {
+		case v.CSI != nil:
+			return "csidrivers (via CSI volumes)"
+		case v.Glusterfs != nil:
+			return "endpoints (via glusterFS volumes)"
+		case v.PersistentVolumeClaim != nil:
+			return "persistentvolumeclaims"
+		case v.Ephemeral != nil:
+			return "persistentvolumeclaims (via ephemeral volumes)"
+		case v.Projected != nil:
+			if what := projectedFrom(v.Projected.Sources); what != "" {
+				return what
+			}
+		}
+	}
+	return ""
+}
+
+func projectedFrom(sources []corev1.VolumeProjection) string {
+	for _, s := range sources {
+		switch {
+		case s.ServiceAccountToken != nil:
+			return "serviceaccounts (via projected volumes)"
+		case s.ClusterTrustBundle != nil:
+			return "clustertrustbundles"
+		case s.PodCertificate != nil:
+			return "podcertificates"
+		}
+	}
+	return ""
+}

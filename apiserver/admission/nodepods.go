@@ -58,7 +58,7 @@ func restrictMirror(v *view.View, node string, pod *corev1.Pod) error {
 	if err := ownedByNode(v, node, pod); err != nil {
 		return err
 	}
-	if what := referred(pod); what != "" {
+	if what := resource.PodRefersTo(pod); what != "" {
 		return fmt.Errorf("node %q can not create pods that reference %s", node, what)
 	}
 	return nil
@@ -88,53 +88,6 @@ func ownedByNode(v *view.View, node string, pod *corev1.Pod) error {
 		return fmt.Errorf("node %s UID mismatch: expected %s got %s", node, owner.UID, stored.UID)
 	}
 	return nil
-}
-
-// referred names the first kind of objects that a pod refers to; "" for none.
-func referred(pod *corev1.Pod) string {
-	if pod.Spec.ServiceAccountName != "" {
-		return "serviceaccounts"
-	}
-	for range resource.PodSecrets(pod) {
-		return "secrets"
-	}
-	for range resource.PodConfigMaps(pod) {
-		return "configmaps"
-	}
-	if len(pod.Spec.ResourceClaims) > 0 {
-		return "resourceclaims"
-	}
-	for _, v := range pod.Spec.Volumes {
-		switch {
-		case v.CSI != nil:
-			return "csidrivers (via CSI volumes)"
-		case v.Glusterfs != nil:
-			return "endpoints (via glusterFS volumes)"
-		case v.PersistentVolumeClaim != nil:
-			return "persistentvolumeclaims"
-		case v.Ephemeral != nil:
-			return "persistentvolumeclaims (via ephemeral volumes)"
-		case v.Projected != nil:
-			if what := projected(v.Projected.Sources); what != "" {
-				return what
-			}
-		}
-	}
-	return ""
-}
-
-func projected(sources []corev1.VolumeProjection) string {
-	for _, s := range sources {
-		switch {
-		case s.ServiceAccountToken != nil:
-			return "serviceaccounts (via projected volumes)"
-		case s.ClusterTrustBundle != nil:
-			return "clustertrustbundles"
-		case s.PodCertificate != nil:
-			return "podcertificates"
-		}
-	}
-	return ""
 }
 
 func restrictPodStatus(node string, pod, old *corev1.Pod) error {
