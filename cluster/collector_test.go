@@ -6,9 +6,22 @@ import (
 )
 
 func TestGrowth(t *testing.T) {
-	for live, want := range map[uint64]int{0: 100, 40 << 20: 100, 256 << 20: 100, 320 << 20: 80, 512 << 20: 50, 4 << 30: 50} {
-		if got := growth(live); got != want {
-			t.Errorf("with %d MiB alive the heap may grow by %d %%, want %d", live>>20, got, want)
+	tests := []struct {
+		live        uint64 // MiB
+		quiet, busy int
+	}{
+		{live: 0, quiet: 100, busy: 300},
+		{live: 20, quiet: 100, busy: 300},
+		{live: 64, quiet: 100, busy: 200},
+		{live: 128, quiet: 100, busy: 100},
+		{live: 320, quiet: 80, busy: 80},
+		{live: 512, quiet: 50, busy: 50},
+		{live: 4096, quiet: 50, busy: 50},
+	}
+	for _, tt := range tests {
+		quiet, busy := growth(tt.live<<20, 1<<20), growth(tt.live<<20, 100<<20)
+		if quiet != tt.quiet || busy != tt.busy {
+			t.Errorf("with %d MiB alive the heap may grow by %d %%, %d %% when busy, want %d and %d", tt.live, quiet, busy, tt.quiet, tt.busy)
 		}
 	}
 }
@@ -21,7 +34,7 @@ func TestAfterCollection(t *testing.T) {
 		runtime.GC()
 		<-ch
 	}
-	if liveHeap() == 0 {
+	if readHeap().live == 0 {
 		t.Error("nothing is alive")
 	}
 }
