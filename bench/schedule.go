@@ -13,8 +13,13 @@ import (
 	"github.com/skiff-sh/skiff/bench/process"
 )
 
-// schedulePatience is how long a pod may stay unbound before the row gives up.
-const schedulePatience = 10 * time.Second
+const (
+	// schedulePatience is how long a pod may stay unbound before the row gives up.
+	schedulePatience = 10 * time.Second
+	// namespacePatience is how long a namespace may stay without its service
+	// account: thousands of nodes come before, and controllers look at each.
+	namespacePatience = 30 * time.Second
+)
 
 // schedulePods is how many pods the rows of a whole scheduling create.
 const schedulePods = 5000
@@ -181,7 +186,7 @@ func (t *target) podNamespace(name string) error {
 	if err := makeNamespace(t, name); err != nil {
 		return err
 	}
-	return process.Poll(5*time.Second, 5*time.Millisecond, func() error { return nil }, func() error {
+	return process.Poll(namespacePatience, 5*time.Millisecond, func() error { return nil }, func() error {
 		_, err := t.once(request{method: "GET", path: "/api/v1/namespaces/" + name + "/serviceaccounts/default"})
 		return err
 	})
