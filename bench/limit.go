@@ -41,8 +41,30 @@ func runLimit(args []string) error {
 		return limitTLS(os.Stdin, os.Stdout)
 	case len(args) == 2 && args[0] == "etcd":
 		return limitEtcd(args[1], os.Stdin, os.Stdout)
+	case len(args) == 1 && args[0] == "udp":
+		return limitUDP(os.Stdin, os.Stdout)
 	}
-	return fmt.Errorf("limit %q: want \"tls\" or \"etcd DIRECTORY\"", args)
+	return fmt.Errorf("limit %q: want \"tls\", \"udp\" or \"etcd DIRECTORY\"", args)
+}
+
+// limitUDP sends each packet back to where it came from.
+func limitUDP(in io.Reader, out io.Writer) error {
+	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	go func() { // ends with the process
+		for buf := make([]byte, 1500); ; {
+			n, from, err := socket.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			_, _ = socket.WriteToUDPAddrPort(buf[:n], from)
+		}
+	}()
+	fmt.Fprintf(out, "%q\n", socket.LocalAddr().String())
+	_, err = io.Copy(io.Discard, in)
+	return err
 }
 
 // limitTLS serves GET /SIZE with that many constant bytes over TLS.

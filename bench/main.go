@@ -50,6 +50,7 @@ func rows() []row {
 	return append(all, []row{
 		{name: "lists", run: listsRow}, {name: "core", run: coreRow}, {name: "schedule", run: scheduleRow},
 		{name: "density", run: densityRow, asked: true}, {name: "node", run: nodeRow}, {name: "pods", run: podsRow},
+		{name: "network", run: networkRow},
 	}...)
 }
 

@@ -79,8 +79,10 @@ type (
 	// ConnKnown matches packets of connections under way, and what belongs to
 	// such, like errors.
 	ConnKnown struct{}
-	// Reject answers that the port is unreachable.
-	Reject struct{}
+	// Reject answers that the port is unreachable. The kernel sends few such answers
+	// to one client, and says nothing to those who try again at once. So there is
+	// Reset: it takes only TCP, and answers as for a closed port, each time.
+	Reject struct{ Reset bool }
 	// Drop throws the packet away.
 	Drop struct{}
 	// DNAT sends the packet to what Field has in the map Set, with the bit Mark
@@ -163,8 +165,14 @@ func (s Unmark) String() string   { return fmt.Sprintf("meta mark set mark & ~%#
 func (Masquerade) String() string { return "masquerade fully-random" }
 func (Accept) String() string     { return "accept" }
 func (ConnKnown) String() string  { return "ct state established,related" }
-func (Reject) String() string     { return "reject" }
-func (Drop) String() string       { return "drop" }
+func (r Reject) String() string {
+	if r.Reset {
+		return "tcp reject with tcp reset"
+	}
+	return "reject"
+}
+
+func (Drop) String() string { return "drop" }
 func (s DNAT) String() string {
 	out := fmt.Sprintf("dnat to %s map @%s", s.Field, s.Set)
 	if s.Mark != 0 {
@@ -226,9 +234,9 @@ func baseChains(f Family, c Config) []Chain {
 		chain(chainServices, nil, serviceRules(c)...),
 		chain(chainRefuse, nil,
 			Rule{VMap{DstVIP, SetRefused}},
-			Rule{InSet{DstAddr, SetClusterIPs, false}, Reject{}},
+			Rule{InSet{DstAddr, SetClusterIPs, false}, Jump{ChainReject}},
 		),
-		chain(ChainReject, nil, Rule{Reject{}}),
+		chain(ChainReject, nil, Rule{Reject{Reset: true}}, Rule{Reject{}}),
 		chain(ChainDrop, nil, Rule{Drop{}}),
 	}
 }

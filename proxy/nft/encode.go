@@ -70,7 +70,7 @@ func (e *encoder) stmt(s proxy.Stmt) error {
 	case proxy.Accept:
 		e.verdict(expr.VerdictAccept, "")
 	case proxy.Reject:
-		e.reject()
+		e.reject(s.Reset)
 	case proxy.Drop:
 		e.verdict(expr.VerdictDrop, "")
 	case proxy.DNAT:
@@ -151,7 +151,13 @@ func (e *encoder) loopback(s proxy.Loopback) {
 	e.compare(op, append(make([]byte, 15), 1))
 }
 
-func (e *encoder) reject() {
+func (e *encoder) reject(reset bool) {
+	if reset {
+		e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg0})
+		e.compare(expr.CmpOpEq, []byte{unix.IPPROTO_TCP})
+		e.add(&expr.Reject{Type: unix.NFT_REJECT_TCP_RST})
+		return
+	}
 	// The _INET variants need the inet family; these codes are per family.
 	code := uint8(unix.NFT_REJECT_ICMPX_NO_ROUTE)
 	if e.words == 1 {

@@ -135,6 +135,13 @@ func TestTraffic(t *testing.T) {
 			}
 		})
 	}
+	t.Run("each of many in a row is refused", func(t *testing.T) {
+		for i := range 20 {
+			if _, err := ask(pod0, "tcp", "10.96.0.12:80"); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Fatalf("try %d: %v", i, err)
+			}
+		}
+	})
 	t.Run("both endpoints are drawn", func(t *testing.T) { bothDrawn(t, pod0, "10.96.0.10:80", true) })
 	t.Run("affinity keeps one", func(t *testing.T) { bothDrawn(t, pod0, "10.96.0.13:80", false) })
 	t.Run("affinity on node port", func(t *testing.T) { bothDrawn(t, out, nodeIP+":30003", false) })
