@@ -91,7 +91,7 @@ func machineID(name, dir string) string {
 
 // runDir holds sockets and what need not outlive a reboot. Socket names are
 // short, so that it cannot lie below any data directory.
-func (n *NodeConfig) runDir() string { return filepath.Join("/run/skiff", n.shortID()) }
+func (n *NodeConfig) runDir() string { return filepath.Join(network.Run, n.shortID()) }
 
 // shortID fits where the kernel gives few bytes: names of links and sockets.
 func (n *NodeConfig) shortID() string {

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -58,13 +57,13 @@ func EnsureBridge(host *rtnl.Socket, c Config) (int32, error) {
 	if flags&unix.IFF_UP != 0 {
 		return index, nil
 	}
-	if err := Forward(c); err != nil {
+	if err := forward(host, c); err != nil {
 		return 0, err
 	}
 	// Host ports on 127.0.0.1: the bridge may carry loopback addresses on the way
 	// to their translation. The setting goes with the bridge; the service proxy's
 	// rules keep strangers out.
-	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+c.Bridge+"/route_localnet", []byte("1"), 0); err != nil {
+	if err := os.WriteFile(settings+"net/ipv4/conf/"+c.Bridge+"/route_localnet", []byte("1"), 0); err != nil {
 		return 0, fmt.Errorf("let bridge %s carry loopback addresses: %w", c.Bridge, err)
 	}
 	if err := host.SetUp(index); err != nil {
@@ -77,8 +76,8 @@ func EnsureBridge(host *rtnl.Socket, c Config) (int32, error) {
 // answer of a service's pod to a pod on the same bridge is translated back.
 // That is a setting of this bridge alone; the host's other bridges keep theirs.
 func makeBridge(host *rtnl.Socket, c Config) (int32, error) {
-	if _, err := os.Stat("/proc/sys/net/bridge"); err != nil {
-		_ = exec.Command("modprobe", "br_netfilter").Run() // before the bridge: it acts on bridges made later
+	if _, err := os.Stat(settings + "net/bridge"); err != nil {
+		loadFilter() // before the bridge: it acts on bridges made later
 	}
 	mac := MAC(lease.Gateway(c.PodCIDRs[0])) // else it changes with each port
 	m := rtnl.New(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, rtnl.Link(unix.AF_UNSPEC, 0, 0, 0))
@@ -98,55 +97,18 @@ func makeBridge(host *rtnl.Socket, c Config) (int32, error) {
 	return index, err
 }
 
-// Forward lets the kernel route between pods and the world. The caller holds the
-// leases' lock.
-func Forward(c Config) error {
-	for _, r := range c.PodCIDRs {
-		name := "net/ipv4/ip_forward"
-		if r.Addr().Is6() {
-			name = "net/ipv6/conf/all/forwarding"
-		}
-		if err := setSysctl(c.State, name, "1"); err != nil {
-			return err
-		}
+// loadFilter loads the module. As it comes it filters on every bridge; those of
+// others stay as they were.
+func loadFilter() {
+	_ = exec.Command("modprobe", "br_netfilter").Run()
+	for _, what := range []string{"iptables", "ip6tables", "arptables"} {
+		_ = os.WriteFile(settings+"net/bridge/bridge-nf-call-"+what, []byte("0"), 0)
 	}
-	return nil
-}
-
-// changes is the file that remembers kernel settings as they were.
-func changes(state string) string { return filepath.Join(state, "sysctls-before") }
-
-// setSysctl changes a kernel setting, after writing down its old value.
-func setSysctl(state, name, value string) error {
-	file := "/proc/sys/" + name
-	old, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("read kernel setting: %w", err)
-	}
-	before := strings.TrimSpace(string(old))
-	if before == value {
-		return nil
-	}
-	f, err := os.OpenFile(changes(state), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
-	if err != nil {
-		return fmt.Errorf("note kernel setting: %w", err)
-	}
-	_, err = f.WriteString(name + " " + before + "\n")
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("note kernel setting: %w", err)
-	}
-	if err := os.WriteFile(file, []byte(value), 0); err != nil {
-		return fmt.Errorf("change kernel setting: %w", err)
-	}
-	return nil
 }
 
 // Teardown removes what pods' attachments left on the node: the bridge with
 // its ports, the leases, and changed kernel settings, which get their old
-// values unless another pod bridge still needs them. No pod may run any more. It
+// values when no other pod bridge needs them. No pod may run any more. It
 // succeeds when there is nothing.
 func Teardown(c Config) error {
 	host, err := rtnl.Open()
@@ -166,10 +128,7 @@ func Teardown(c Config) error {
 	if derr := host.Delete(c.Bridge); derr != nil && !errors.Is(derr, unix.ENODEV) {
 		err = errors.Join(err, fmt.Errorf("delete bridge %s: %w", c.Bridge, derr))
 	}
-	if !othersForward(host) {
-		err = errors.Join(err, restore(c.State))
-	}
-	if err != nil {
+	if err = errors.Join(err, restore(host)); err != nil {
 		return fmt.Errorf("remove the pod network: %w", err)
 	}
 	return os.RemoveAll(c.State)
@@ -189,19 +148,4 @@ func othersForward(host *rtnl.Socket) bool {
 		}
 	}
 	return false
-}
-
-func restore(state string) error {
-	data, err := os.ReadFile(changes(state))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	for i := len(lines) - 1; i >= 0; i-- { // the oldest value last
-		name, value, ok := strings.Cut(lines[i], " ")
-		if ok {
-			err = errors.Join(err, os.WriteFile("/proc/sys/"+name, []byte(value), 0))
-		}
-	}
-	return err
 }

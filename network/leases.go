@@ -29,10 +29,7 @@ func LockLeases(state string) (*Leases, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock leases: %w", err)
 	}
-	for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
-	}
-	if err != nil {
+	if err := flock(lock); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("lock leases: %w", err)
 	}
@@ -69,3 +66,12 @@ func (l *Leases) Save() error {
 
 // Unlock lets others in.
 func (l *Leases) Unlock() { l.lock.Close() }
+
+// flock waits for the lock of a file.
+func flock(f *os.File) error {
+	for {
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}

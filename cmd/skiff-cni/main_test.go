@@ -133,6 +133,20 @@ func (n *node) must(i invocation) string {
 	return out
 }
 
+// set changes a kernel setting of the node.
+func (n *node) set(name, value string) {
+	inNS(n.t, n.ns, func() error { return os.WriteFile("/proc/sys/"+name, []byte(value), 0) })
+}
+
+func (n *node) get(name string) (value string) {
+	inNS(n.t, n.ns, func() error {
+		data, err := os.ReadFile("/proc/sys/" + name)
+		value = strings.TrimSpace(string(data))
+		return err
+	})
+	return value
+}
+
 // links lists the names of a namespace's links.
 func links(t testing.TB, ns string) (names []string) {
 	inNS(t, ns, func() error {
@@ -229,46 +243,55 @@ func TestPodsReachEachOtherAndTheNode(t *testing.T) {
 }
 
 // Two clusters on one machine: whichever goes first leaves forwarding on for
-// the other.
+// the other, and the last gives the kernel its settings back, whoever changed them.
 func TestTeardownLeavesForwardingToOthers(t *testing.T) {
 	first := newNode(t, "10.99.0.0/24")
 	second := newNode(t, "10.98.0.0/24")
 	second.ns, second.cfg.Bridge = first.ns, "skrt1"
-	forwarding := func() (value string) {
-		inNS(t, first.ns, func() error {
-			data, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
-			value = strings.TrimSpace(string(data))
-			return err
-		})
-		return value
-	}
+	first.set("net/ipv4/ip_forward", "0")
 	first.must(invocation{"ADD", "a", newNS(t), nil})
 	second.must(invocation{"ADD", "b", newNS(t), nil})
 	inNS(t, first.ns, func() error { return network.Teardown(second.cfg) })
-	if got := forwarding(); got != "1" {
+	if got := first.get("net/ipv4/ip_forward"); got != "1" {
 		t.Errorf("after the second's teardown: %s", got)
 	}
 	second.must(invocation{"ADD", "b", newNS(t), nil})
 	inNS(t, first.ns, func() error { return network.Teardown(first.cfg) })
-	if got := forwarding(); got != "1" {
+	if got := first.get("net/ipv4/ip_forward"); got != "1" {
 		t.Errorf("after the first's teardown, while the second runs: %s", got)
+	}
+	inNS(t, first.ns, func() error { return network.Teardown(second.cfg) })
+	if got := first.get("net/ipv4/ip_forward"); got != "0" {
+		t.Errorf("after the teardown of both: %s", got)
 	}
 }
 
-func TestTeardownRestoresForwarding(t *testing.T) {
-	n := newNode(t, "10.99.0.0/24")
-	inNS(t, n.ns, func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0) })
+// Turning forwarding off again turns redirects on, and off what forwards alone.
+func TestTeardownRestoresSettings(t *testing.T) {
+	n := newNode(t, "10.99.0.0/24", "fd99::/64")
+	before := []struct{ name, value string }{ // those first that take others along
+		{"net/ipv4/ip_forward", "0"},
+		{"net/ipv4/conf/all/accept_redirects", "0"},
+		{"net/ipv4/conf/lo/forwarding", "1"},
+		{"net/ipv6/conf/all/forwarding", "0"},
+		{"net/ipv6/conf/default/forwarding", "1"},
+		{"net/ipv6/conf/lo/forwarding", "1"},
+	}
+	for _, s := range before {
+		n.set(s.name, s.value)
+	}
 	n.must(invocation{"ADD", "a", newNS(t), nil})
-	inNS(t, n.ns, func() error {
-		if err := network.Teardown(n.cfg); err != nil {
-			return err
+	for _, name := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
+		if got := n.get(name); got != "1" {
+			t.Errorf("with a pod, %s is %s", name, got)
 		}
-		got, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
-		if string(got) != "0\n" {
-			t.Errorf("ip_forward is %q", got)
+	}
+	inNS(t, n.ns, func() error { return network.Teardown(n.cfg) })
+	for _, s := range before {
+		if got := n.get(s.name); got != s.value {
+			t.Errorf("after the teardown, %s is %s, and was %s", s.name, got, s.value)
 		}
-		return err
-	})
+	}
 }
 
 func TestManyAtOnce(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/skiff-sh/skiff/network"
 )
 
 // makeNamespace makes a network namespace and pins it to a file, unless the file
@@ -34,6 +36,11 @@ func makeNamespace(pin string) error {
 
 // removeNamespace lets go of a namespace; it ends with its last process.
 func removeNamespace(pin string) error {
+	if isNamespace(pin) {
+		if err := Within(pin, network.Forget); err != nil {
+			return err
+		}
+	}
 	if err := unix.Unmount(pin, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("unpin network namespace %s: %w", pin, err)
 	}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // Message is a request under construction: a header, a fixed part and
@@ -106,6 +108,21 @@ func Open() (*Socket, error) {
 		return nil, fmt.Errorf("open route socket: %w", err)
 	}
 	return &Socket{fd: fd}, nil
+}
+
+// Namespace tells the socket's network namespace from all that there are and
+// have been since the machine started. Kernels before 5.14 may give the number of
+// one that is gone to another.
+func (s *Socket) Namespace() (uint64, error) {
+	cookie, err := unix.GetsockoptUint64(s.fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err == nil {
+		return cookie, nil
+	}
+	var stat syscall.Stat_t
+	if err := syscall.Stat("/proc/thread-self/ns/net", &stat); err != nil {
+		return 0, fmt.Errorf("identify the network namespace: %w", err)
+	}
+	return stat.Ino, nil
 }
 
 // Close closes the socket.

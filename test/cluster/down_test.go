@@ -1,13 +1,16 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -44,6 +47,95 @@ func TestDownLeavesNothing(t *testing.T) {
 	if out := c.skiff(t, "down"); out != "" {
 		t.Errorf("down of what is down says %q", out)
 	}
+}
+
+// TestDownAfterKill kills all that runs of a cluster at different points of its
+// life, as far as containers do not go on without it, and takes it down.
+func TestDownAfterKill(t *testing.T) {
+	// Hardened machines have these; turning forwarding on and off changes them.
+	for _, s := range []string{"ip_forward=0", "conf.all.accept_redirects=0", "conf.eth0.forwarding=1"} {
+		succeed(t, nil, "", "sysctl", "-q", "-w", "net.ipv4."+s)
+	}
+	c := cluster{name: "e2e-killed", dir: filepath.Join(t.TempDir(), "data")}
+	t.Cleanup(func() { c.skiff(t, "down", "--purge") }) // if the test ends early
+	before := machine(t, c)
+	clean := func(t *testing.T) {
+		c.skiff(t, "down", "--purge")
+		for _, d := range difference(before, machine(t, c)) {
+			t.Errorf("skiff down --purge %s", d)
+		}
+		if _, err := os.Stat(c.dir); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", c.dir, err)
+		}
+	}
+	exists := func(kind, text string) func() error {
+		return func() error {
+			if now := machine(t, c)[kind]; !slices.ContainsFunc(now, func(line string) bool { return strings.Contains(line, text) }) {
+				return fmt.Errorf("no %s in %s %v", text, kind, now)
+			}
+			return nil
+		}
+	}
+	for _, point := range []struct {
+		name    string
+		reached func() error
+	}{
+		{"first file", func() error { _, err := os.Stat(c.dir); return err }},
+		{"store", func() error { _, err := os.Stat(filepath.Join(c.dir, "etcd")); return err }},
+		{"container engine", func() error { _, err := os.Stat(filepath.Join(c.dir, "containerd")); return err }},
+		{"kernel setting", exists("settings", "net.ipv4.ip_forward = 1")},
+		{"service rules", exists("nftables", "skiff-"+c.name)},
+	} {
+		t.Run(point.name, func(t *testing.T) {
+			up := exec.Command(skiff, "up", "--name", c.name, "--data-dir", c.dir)
+			if err := up.Start(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, point.reached)
+			c.kill(t)
+			_ = up.Wait() // it was killed too
+			clean(t)
+		})
+	}
+	t.Run("pods, and once more after a start", func(t *testing.T) {
+		for range 2 {
+			c.skiff(t, "up")
+			c.loadSamples(t)
+			c.feed(t, strings.ReplaceAll(visitor, "name: visitor", "generateName: visitor-"), "create", "-f", "-")
+			eventually(t, exists("control groups", "pod"))
+			c.kill(t)
+		}
+		clean(t)
+	})
+}
+
+// kill kills at once what was called with the cluster's directory, and whatever
+// it starts meanwhile.
+func (c cluster) kill(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil {
+			return err
+		}
+		var left []string
+		for _, file := range files {
+			line, _ := os.ReadFile(file)
+			if !strings.Contains(string(line), c.dir) {
+				continue
+			}
+			left = append(left, strings.ReplaceAll(string(line), "\x00", " "))
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err != nil {
+				return err
+			} else if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return err
+			}
+		}
+		if len(left) > 0 {
+			return fmt.Errorf("still running: %q", left)
+		}
+		return nil
+	})
 }
 
 // machine is what a cluster may change on a machine, by its kind. What lies in
