@@ -64,7 +64,7 @@ conformance: build
 	@$(GO) run ./test/conformance $(if $(FOCUS),-focus '$(FOCUS)') $(if $(SKIP),-skip '$(SKIP)') \
 		$(if $(PROCS),-procs $(PROCS)) $(if $(NODES),-nodes $(NODES)) $(if $(NAME),-name $(NAME)) $(if $(OUTPUT),-output $(OUTPUT))
 
-# A cluster in a virtual machine with Debian's kernel and cgroup v2: CHECK is a
+# A cluster in a virtual machine with Debian's kernel, cgroup v2 and systemd: CHECK is a
 # regular expression of what to check.
 vm: images
 	@test/setup.sh vm

@@ -59,7 +59,9 @@ func checks() []check {
 		{"an SCTP service answers", sctpService},
 		{"a network policy keeps others out", policy},
 		{"requests and limits are in cgroup v2", limits},
+		{"systemd's reload leaves control groups alone", reload},
 		{"classes of pods share the processors by their requests", classes},
+		{"the node tells what pods use", usage},
 		{"a container over its memory limit is OOMKilled", outOfMemory},
 		{"a resize in place changes the limits", resize},
 		{"a readiness probe decides about Ready", readiness},
@@ -92,6 +94,7 @@ func main() {
 		if err := c.run(g); err != nil {
 			failed++
 			fmt.Printf("FAIL  %-60s %5.1fs\n      %s\n", c.name, time.Since(began).Seconds(), strings.ReplaceAll(err.Error(), "\n", "\n      "))
+			showLog()
 			if i < 2 {
 				break // nothing runs that the others could look at
 			}
@@ -101,6 +104,15 @@ func main() {
 		fmt.Printf("ok    %-60s %5.1fs\n", c.name, time.Since(began).Seconds())
 	}
 	fmt.Printf("%d passed, %d failed\n", passed, failed)
+}
+
+// showLog prints the end of the server's log to the console, for who wonders why
+// a check failed.
+func showLog() {
+	const most = 8 << 10
+	if text, err := os.ReadFile(data + "/server.log"); err == nil {
+		fmt.Fprintf(os.Stderr, "%s\n", text[max(0, len(text)-most):])
+	}
 }
 
 func start(g *guest) (err error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -61,6 +62,14 @@ func limits(g *guest) error {
 	)
 }
 
+// reload: systemd looks at all of the tree anew.
+func reload(g *guest) error {
+	if _, err := run("", "systemctl", "daemon-reload"); err != nil {
+		return err
+	}
+	return limits(g)
+}
+
 // classes: pods without requests yield to those with them, and Burstable ones
 // together weigh what they ask for.
 func classes(g *guest) error {
@@ -87,6 +96,31 @@ func classes(g *guest) error {
 			)
 		}),
 	)
+}
+
+func usage(g *guest) error {
+	return g.eventually(func() error {
+		text, err := g.client.CoreV1().RESTClient().Get().AbsPath("/api/v1/nodes/guest/proxy/stats/summary").DoRaw(g.ctx)
+		if err != nil {
+			return err
+		}
+		var summary struct {
+			Pods []struct {
+				PodRef struct{ Name string }
+				CPU    struct{ UsageCoreNanoSeconds uint64 }
+				Memory struct{ WorkingSetBytes uint64 }
+			}
+		}
+		if err := json.Unmarshal(text, &summary); err != nil {
+			return err
+		}
+		for _, p := range summary.Pods {
+			if p.PodRef.Name == "visitor" && p.CPU.UsageCoreNanoSeconds > 0 && p.Memory.WorkingSetBytes > 0 {
+				return nil
+			}
+		}
+		return fmt.Errorf("pod visitor uses nothing by %+v", summary)
+	})
 }
 
 func outOfMemory(g *guest) error {

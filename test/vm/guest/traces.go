@@ -20,7 +20,13 @@ type machine map[string][]string
 func look() (machine, error) {
 	m := machine{}
 	m["control groups"] = below("/sys/fs/cgroup", true)
-	m["files"] = slices.Concat(below("/etc", false), below("/run", false), below("/tmp", false), below("/var", false), below("/dev/shm", false))
+	for _, dir := range []string{"/etc", "/run", "/tmp", "/var", "/dev/shm"} {
+		m["files"] = append(m["files"], below(dir, false)...)
+	}
+	// What udev and systemd note of a link goes a while after the link.
+	m["files"] = slices.DeleteFunc(m["files"], func(file string) bool {
+		return strings.HasPrefix(file, "/run/udev/") || strings.HasPrefix(file, "/run/systemd/")
+	})
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
