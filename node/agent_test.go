@@ -20,6 +20,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/skiff-sh/skiff/node"
+	"github.com/skiff-sh/skiff/node/cgroup"
 	"github.com/skiff-sh/skiff/node/cri"
 	"github.com/skiff-sh/skiff/node/podlog"
 	"github.com/skiff-sh/skiff/resource"
@@ -142,6 +143,15 @@ func TestRunsAPodFromCreationToDeletion(t *testing.T) {
 		}
 		if got := w.logs("web", true); !strings.HasSuffix(got, "asked to end\n") {
 			t.Errorf("previous logs %q", got)
+		}
+	})
+	t.Run("its class has the least weight", func(t *testing.T) {
+		file, least := "/sys/fs/cgroup/cpu/"+w.config.CgroupRoot+"/besteffort/cpu.shares", "2"
+		if cgroup.Unified() {
+			file, least = "/sys/fs/cgroup/"+w.config.CgroupRoot+"/besteffort/cpu.weight", "1"
+		}
+		if text, err := os.ReadFile(file); err != nil || strings.TrimSpace(string(text)) != least {
+			t.Errorf("%s holds %q (%v), not %s", file, text, err, least)
 		}
 	})
 	uid := string(p.UID)
