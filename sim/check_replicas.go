@@ -72,13 +72,13 @@ func (c *checker) ownPods(w write) {
 }
 
 // rolledOut says that a deployment does not tell of a change that it is rolled out
-// before it has begun.
+// before it has begun. Of no pods there is nothing to roll out.
 func (c *checker) rolledOut(change watchcache.Change, v *view.View) {
 	if change.New == nil {
 		return
 	}
 	d, ok := change.New.Object.(*appsv1.Deployment)
-	if !ok || d.DeletionTimestamp != nil || d.Spec.Paused {
+	if !ok || d.DeletionTimestamp != nil || d.Spec.Paused || ptr.Deref(d.Spec.Replicas, 1) == 0 {
 		return
 	}
 	want, st := ptr.Deref(d.Spec.Replicas, 1), d.Status
