@@ -122,11 +122,11 @@ func (c *AgentConfig) joinedBefore(kept *identity, cause error) *joinAnswer {
 		return nil
 	}
 	settings, err := LoadConfig(Paths{Data: c.DataDir})
-	if err != nil {
+	if err != nil || !settings.PodCIDR.IsValid() {
 		return nil
 	}
 	return &joinAnswer{
-		ServiceCIDR: settings.ServiceCIDR, PodCIDR: settings.PodCIDR, ClusterCIDR: clusterRange(settings.PodCIDR),
+		ServiceCIDR: settings.ServiceCIDR, ClusterCIDR: clusterRange(settings.PodCIDR),
 		Domain: settings.Domain, DNSStubs: settings.DNSStubs,
 	}
 }
@@ -142,9 +142,12 @@ type nodeTraits struct {
 func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *identity, traits nodeTraits, log *slog.Logger) error {
 	settings := Config{
 		Name: agentName, ID: config.ID, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
-		ServiceCIDR: answer.ServiceCIDR, PodCIDR: answer.PodCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
+		ServiceCIDR: answer.ServiceCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
 		DNSStubs:   answer.DNSStubs,
 		Registries: config.Registries, PodManifests: config.PodManifests,
+	}
+	if before, err := LoadConfig(settings.Paths()); err == nil {
+		settings.PodCIDR = before.PodCIDR // until the cluster says otherwise
 	}
 	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it
 		return err
@@ -155,7 +158,10 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 		node.Lease = failoverLease
 	}
 	node.Routes = !config.Address.IsValid()
-	role := &nodeRole{log: log, id: id, config: node}
+	role := &nodeRole{log: log, id: id, config: node, keep: func(pods netip.Prefix) error {
+		settings.PodCIDR = pods
+		return settings.Save()
+	}}
 	remote := client.NewRemote(client.RemoteConfig{
 		Server: config.Server, Log: log,
 		HTTP: &http.Client{Transport: nodeTransport(id)},

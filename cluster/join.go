@@ -24,7 +24,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -32,8 +31,6 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/authn"
 	"github.com/skiff-sh/skiff/dns"
 	"github.com/skiff-sh/skiff/pki"
-	"github.com/skiff-sh/skiff/resource"
-	"github.com/skiff-sh/skiff/view"
 )
 
 // joinPath is where a machine asks to become a node. It is no part of the
@@ -53,7 +50,6 @@ type joinAnswer struct {
 	Certificate []byte       `json:"certificate"` // PEM
 	Authority   []byte       `json:"authority"`   // PEM
 	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
-	PodCIDR     netip.Prefix `json:"podCIDR"`
 	ClusterCIDR netip.Prefix `json:"clusterCIDR"`
 	Domain      string       `json:"domain"`
 	DNSStubs    []dns.Stub   `json:"dnsStubs,omitempty"`
@@ -113,11 +109,7 @@ type joiner struct {
 	config Config
 	token  JoinToken
 	id     *identity
-	view   func() *view.View
 	user   func(*http.Request) (authn.User, error)
-
-	mu       sync.Mutex
-	promised map[string]netip.Prefix // pod ranges of nodes that have not registered yet
 }
 
 // mayJoin tells whether a user may become the node of a name: one with a token
@@ -187,63 +179,11 @@ func (j *joiner) join(req joinRequest) (*joinAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	pods, err := j.podRange(req.NodeName)
-	if err != nil {
-		return nil, err
-	}
 	return &joinAnswer{
 		Certificate: (&pki.Pair{Certificate: certificate}).CertificatePEM(), Authority: j.id.authority.CertificatePEM(),
-		ServiceCIDR: j.config.ServiceCIDR, PodCIDR: pods, ClusterCIDR: clusterRange(j.config.PodCIDR), Domain: j.config.Domain,
+		ServiceCIDR: j.config.ServiceCIDR, ClusterCIDR: clusterRange(j.config.PodCIDR), Domain: j.config.Domain,
 		DNSStubs: j.config.DNSStubs,
 	}, nil
-}
-
-// podRange is the node's range of pod addresses: the one it has, or the next
-// one of the server's own size that is free.
-func (j *joiner) podRange(name string) (netip.Prefix, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	taken := map[netip.Prefix]bool{j.config.PodCIDR.Masked(): true}
-	for node := range view.List(j.view(), resource.Nodes, "") {
-		prefix, err := netip.ParsePrefix(node.Spec.PodCIDR)
-		if err != nil {
-			continue
-		}
-		if node.Name == name {
-			return prefix, nil
-		}
-		taken[prefix] = true
-	}
-	if prefix, ok := j.promised[name]; ok {
-		return prefix, nil
-	}
-	for _, prefix := range j.promised {
-		taken[prefix] = true
-	}
-	next := j.config.PodCIDR.Masked()
-	all := clusterRange(j.config.PodCIDR)
-	for range 255 {
-		if next = following(next); !all.Contains(next.Addr()) {
-			next = netip.PrefixFrom(all.Addr(), next.Bits())
-		}
-		if !taken[next] && !next.Overlaps(j.config.ServiceCIDR) {
-			j.promised[name] = next
-			return next, nil
-		}
-	}
-	return netip.Prefix{}, fmt.Errorf("no range of pod addresses is left in %s", all)
-}
-
-// following is the range of the same size that comes next.
-func following(p netip.Prefix) netip.Prefix {
-	bytes := p.Addr().AsSlice()
-	bit := p.Bits() - 1
-	for i, add := bit/8, 1<<(7-bit%8); i >= 0 && add > 0; i-- {
-		sum := int(bytes[i]) + add
-		bytes[i], add = byte(sum), sum>>8
-	}
-	addr, _ := netip.AddrFromSlice(bytes) // of the same length as before
-	return netip.PrefixFrom(addr, p.Bits())
 }
 
 // askToJoin makes a key and has it signed by the cluster that the token names. A

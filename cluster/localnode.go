@@ -121,7 +121,10 @@ func (n *localNode) save(c Config) error {
 		return fmt.Errorf("make the directory of node %s: %w", n.NodeName, err)
 	}
 	settings := n.settings()
-	settings.ServiceCIDR, settings.PodCIDR, settings.Domain = c.ServiceCIDR, c.PodCIDR, c.Domain // until it has joined
+	settings.ServiceCIDR, settings.Domain = c.ServiceCIDR, c.Domain // until it has joined
+	if before, err := LoadConfig(n.paths()); err == nil {
+		settings.PodCIDR = before.PodCIDR
+	}
 	if err := settings.Save(); err != nil {
 		return err
 	}

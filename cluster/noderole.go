@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -27,9 +26,7 @@ import (
 	"github.com/skiff-sh/skiff/event"
 	"github.com/skiff-sh/skiff/image"
 	"github.com/skiff-sh/skiff/network"
-	"github.com/skiff-sh/skiff/network/lease"
 	"github.com/skiff-sh/skiff/network/route"
-	"github.com/skiff-sh/skiff/network/rtnl"
 	"github.com/skiff-sh/skiff/node"
 	"github.com/skiff-sh/skiff/node/containerd"
 	"github.com/skiff-sh/skiff/node/cri"
@@ -49,7 +46,7 @@ type NodeConfig struct {
 	Address     netip.Addr
 	Listen      string // address and port of the agent's own API
 	ServiceCIDR netip.Prefix
-	PodCIDR     netip.Prefix
+	PodCIDR     netip.Prefix // what the Node asks for; invalid: whatever it is given
 	ClusterCIDR netip.Prefix // all nodes' pods
 	Domain      string
 	DNSStubs    []dns.Stub
@@ -151,8 +148,12 @@ func (n *NodeConfig) engine() containerd.Config {
 
 func (n *NodeConfig) agent() node.Config {
 	listen, _ := netip.ParseAddrPort(n.Listen) // was checked before; 0 is the usual port
+	var wanted []string
+	if n.PodCIDR.IsValid() {
+		wanted = []string{n.PodCIDR.String()}
+	}
 	return node.Config{
-		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: []string{n.PodCIDR.String()}, Port: int32(listen.Port()),
+		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: wanted, Port: int32(listen.Port()),
 		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
 		CgroupRoot: n.group(), Manifests: n.Manifests, Lease: n.Lease, ResolvConf: resolvConf,
 		Labels: n.Labels, Taints: n.Taints,
@@ -165,6 +166,10 @@ type nodeRole struct {
 	config NodeConfig
 	id     *identity
 	log    *slog.Logger
+
+	// keep, where not nil, has a range of pod addresses known at the next start, when the
+	// server may be away.
+	keep func(netip.Prefix) error
 
 	mu     sync.Mutex
 	engine *containerd.Runtime // once it has started
@@ -184,14 +189,13 @@ func (n *nodeRole) prepare(ctx context.Context) (*containerd.Runtime, error) {
 }
 
 func (n *nodeRole) start(ctx context.Context) (*containerd.Runtime, error) {
-	if err := n.ensureBridge(); err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(n.config.cniDir(), 0o755); err != nil {
 		return nil, fmt.Errorf("make directory of the network configuration: %w", err)
 	}
-	if err := n.config.network().WriteConflist(n.config.cniDir()); err != nil {
-		return nil, err
+	if n.config.PodCIDR.IsValid() { // else once the cluster has said it
+		if err := n.config.attach(); err != nil {
+			return nil, err
+		}
 	}
 	engine, err := containerd.Start(ctx, n.config.engine(), n.log.With("component", "containerd"))
 	if err != nil {
@@ -202,23 +206,6 @@ func (n *nodeRole) start(ctx context.Context) (*containerd.Runtime, error) {
 		return nil, errors.Join(err, engine.Close())
 	}
 	return engine, nil
-}
-
-// ensureBridge makes the pods' bridge before there are pods: DNS listens on it.
-func (n *nodeRole) ensureBridge() error {
-	config := n.config.network()
-	leases, err := network.LockLeases(config.State)
-	if err != nil {
-		return err
-	}
-	defer leases.Unlock()
-	host, err := rtnl.Open()
-	if err != nil {
-		return err
-	}
-	defer host.Close()
-	_, err = network.EnsureBridge(host, config)
-	return err
 }
 
 // startAgent starts the node agent. Pods of the API wait for synced.
@@ -237,41 +224,9 @@ func (n *nodeRole) startNetwork(parts *components, c client.Client) {
 			},
 		})
 	})
-	if n.config.Routes {
-		parts.start("pod-routes", func(ctx context.Context) error {
-			if err := n.ensureBridge(); err != nil { // the source of what the node itself sends
-				return err
-			}
-			return route.Run(ctx, route.Deps{Config: n.config.routes(), Cache: c.Cache(), Log: n.log.With("component", "pod-routes")})
-		})
-	}
+	parts.start("pod-network", func(ctx context.Context) error { return n.runPodNetwork(ctx, c) })
 	parts.start("health-ports", func(ctx context.Context) error {
 		return health.Run(ctx, health.Deps{Cache: c.Cache(), Node: n.config.Name, Log: n.log.With("component", "proxy")})
-	})
-	parts.start("dns", func(ctx context.Context) error { return n.runDNS(ctx, c) })
-}
-
-const (
-	dnsPort    = 53
-	resolvConf = "/etc/resolv.conf"
-)
-
-// runDNS answers the node's pods. Their resolvers search as the agent, which
-// reads the same file, has them search.
-func (n *nodeRole) runDNS(ctx context.Context, c client.Client) error {
-	if err := n.ensureBridge(); err != nil {
-		return err
-	}
-	resolv, err := os.ReadFile(resolvConf)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read the node's search domains: %w", err)
-	}
-	return dns.Run(ctx, dns.Deps{
-		Cache: c.Cache(), Domain: n.config.Domain, Log: n.log.With("component", "dns"),
-		Listen:      []netip.AddrPort{netip.AddrPortFrom(lease.Gateway(n.config.PodCIDR), dnsPort)},
-		Nameservers: []netip.Addr{DNSAddress(n.config.ServiceCIDR)},
-		ResolvConf:  resolvConf, Stubs: n.config.DNSStubs,
-		Node: n.config.Name, Searches: node.ParseResolv(string(resolv)).Searches,
 	})
 }
 

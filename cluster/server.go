@@ -168,7 +168,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	stopHTTP := s.serveHTTP(token)
-	all := controlplane.Controllers(resource.All(), s.id.authority, s.tokens().SignLegacy, time.Now())
+	all := controlplane.Controllers(resource.All(), s.id.authority, s.tokens().SignLegacy, s.config.podRanges(), time.Now())
 	if err := s.api.Bootstrap(ctx, s.initial(all)); err != nil {
 		return err
 	}
@@ -266,7 +266,7 @@ const lastRequests = 5 * time.Second
 // flight get their answers.
 func (s *server) serveHTTP(token JoinToken) (stop func()) {
 	mux := http.NewServeMux()
-	mux.Handle("POST "+joinPath, &joiner{config: s.config, token: token, id: s.id, view: s.api.View, user: s.api.Authenticate, promised: map[string]netip.Prefix{}})
+	mux.Handle("POST "+joinPath, &joiner{config: s.config, token: token, id: s.id, user: s.api.Authenticate})
 	mux.Handle("/", s.api)
 	srv := &http.Server{
 		Handler:           mux,

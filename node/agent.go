@@ -46,6 +46,8 @@ type Agent struct {
 	metrics      *metrics.Metrics
 	stats        *stats.Reader
 
+	podCIDRs []string // what the Node asks for if it is made anew; register's own
+
 	inbox      chan func()   // what the loop is to take in
 	unreported chan struct{} // wakes the reports of the Node
 	work       sync.WaitGroup
@@ -75,6 +77,7 @@ func New(config Config, deps Deps) (*Agent, error) {
 	config = config.withDefaults()
 	a := &Agent{
 		config: config, client: deps.Client, sync: deps.Synced, runtime: deps.Runtime, events: deps.Events, log: deps.Log,
+		podCIDRs:   config.PodCIDRs,
 		inbox:      make(chan func(), 64),
 		unreported: make(chan struct{}, 1),
 		local:      localVolumes{removing: map[string]bool{}, removed: map[string]bool{}},

@@ -21,7 +21,7 @@ type Config struct {
 	Name      string
 	Hostname  string   // Name if empty
 	Addresses []string // of the node, the primary first
-	PodCIDRs  []string // written to the Node object; may be empty
+	PodCIDRs  []string // that the Node asks for; may be empty
 	Port      int32    // of the agent's server; 10250 if 0
 
 	// Root is the folder of what pods keep on the node while they live.

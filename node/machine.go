@@ -69,9 +69,6 @@ func (a *Agent) describe() *corev1.Node {
 		node.Labels[k] = v
 	}
 	node.Spec.Taints = c.Taints
-	if len(c.PodCIDRs) > 0 {
-		node.Spec.PodCIDR, node.Spec.PodCIDRs = c.PodCIDRs[0], c.PodCIDRs
-	}
 	for _, ip := range c.Addresses {
 		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip})
 	}

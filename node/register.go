@@ -78,8 +78,11 @@ func (a *Agent) report(ctx context.Context, now time.Time, due bool) (ready bool
 	}
 	want.Status.Conditions = conditionsOf(unmet, a.figures().Scarce(), now)
 	old, ok := view.Get(a.client.Cache().View(), resource.Nodes, "", a.config.Name)
+	if ok && len(old.Spec.PodCIDRs) > 0 {
+		a.podCIDRs = old.Spec.PodCIDRs
+	}
 	if !ok {
-		old, err = client.Do(ctx, a.client, resource.Nodes, client.Create(resource.Nodes, want))
+		old, err = client.Do(ctx, a.client, resource.Nodes, client.Create(resource.Nodes, a.asking(want)))
 		if apierrors.IsAlreadyExists(err) {
 			return false, nil // the view will have it soon
 		}
@@ -94,6 +97,16 @@ func (a *Agent) report(ctx context.Context, now time.Time, due bool) (ready bool
 		}
 	}
 	return ready, a.writeNodeLabels(ctx, old, want)
+}
+
+// asking is a new Node that asks for the ranges which its pods are in: it may have
+// been deleted while they run.
+func (a *Agent) asking(want *corev1.Node) *corev1.Node {
+	node := want.DeepCopy()
+	if len(a.podCIDRs) > 0 {
+		metav1.SetMetaDataAnnotation(&node.ObjectMeta, resource.PodCIDRsWanted, strings.Join(a.podCIDRs, ","))
+	}
+	return node
 }
 
 func (a *Agent) writeNodeStatus(ctx context.Context, old, want *corev1.Node) error {
@@ -117,9 +130,7 @@ func (a *Agent) writeNodeStatus(ctx context.Context, old, want *corev1.Node) err
 func (a *Agent) writeNodeLabels(ctx context.Context, old, want *corev1.Node) error {
 	labels, annotations := differing(want.Labels, old.Labels), differing(want.Annotations, old.Annotations)
 	patch := map[string]any{"metadata": map[string]any{"labels": labels, "annotations": annotations}}
-	if old.Spec.PodCIDR == "" && want.Spec.PodCIDR != "" {
-		patch["spec"] = map[string]any{"podCIDR": want.Spec.PodCIDR, "podCIDRs": want.Spec.PodCIDRs}
-	} else if len(labels)+len(annotations) == 0 {
+	if len(labels)+len(annotations) == 0 {
 		return nil
 	}
 	if _, err := a.client.Do(ctx, client.MergePatch(resource.Nodes, "", old.Name, "", patch)); err != nil {

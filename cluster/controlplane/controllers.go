@@ -34,6 +34,7 @@ import (
 	"github.com/skiff-sh/skiff/controller/loadbalancer"
 	"github.com/skiff-sh/skiff/controller/localvolume"
 	"github.com/skiff-sh/skiff/controller/namespace"
+	"github.com/skiff-sh/skiff/controller/nodeipam"
 	"github.com/skiff-sh/skiff/controller/nodelifecycle"
 	"github.com/skiff-sh/skiff/controller/persistentvolume"
 	"github.com/skiff-sh/skiff/controller/podgc"
@@ -54,8 +55,9 @@ import (
 )
 
 // Controllers lists every controller. authority is the cluster's certificate
-// authority, which signs for it; sign signs tokens of service accounts.
-func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, started time.Time) []controller.Controller {
+// authority, which signs for it; sign signs tokens of service accounts; pods is where
+// nodes' ranges of pod addresses come from.
+func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, pods nodeipam.Config, started time.Time) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
@@ -90,6 +92,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, s
 		ipaddress.Controller(),
 		loadbalancer.Controller(),
 		servicecidrs.Controller(),
+		nodeipam.Controller(pods),
 		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
@@ -116,6 +119,8 @@ func controllerAccount(name string) string {
 	switch name {
 	case "podcertificaterequestcleaner", "kube-apiserver-serving-clustertrustbundle-publisher", legacytoken.CleanerName:
 		return name
+	case nodeipam.Name:
+		return "node-controller"
 	case persistentvolume.ClaimsName, persistentvolume.VolumesName:
 		return persistentvolume.Account
 	}

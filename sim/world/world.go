@@ -23,6 +23,7 @@ import (
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/cluster/controlplane"
 	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/nodeipam"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/sim/kubelet"
@@ -100,7 +101,12 @@ func New(config Config) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &World{api, controlplane.Controllers(resource.All(), k.authority, tokens.SignLegacy, config.Now())}, nil
+	return &World{api, controlplane.Controllers(resource.All(), k.authority, tokens.SignLegacy, podRanges(), config.Now())}, nil
+}
+
+// podRanges has room for more nodes than a simulation has.
+func podRanges() nodeipam.Config {
+	return nodeipam.Config{Ranges: []nodeipam.Range{{All: netip.MustParsePrefix("10.128.0.0/9"), NodeBits: 24}}}
 }
 
 // Boot writes what every cluster has. The server must be fed meanwhile.
