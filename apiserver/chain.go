@@ -146,7 +146,7 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, c *call) 
 
 func (s *Server) serveVerb(w http.ResponseWriter, r *http.Request, c *call) error {
 	if c.info.Computed {
-		return s.serveComponents(w, r, c)
+		return s.serveComputed(w, r, c)
 	}
 	if c.target.subresource != "" {
 		return s.serveSubresource(w, r, c)

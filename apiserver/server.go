@@ -26,6 +26,7 @@ import (
 	"github.com/skiff-sh/skiff/apiserver/metrics"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/store"
+	"github.com/skiff-sh/skiff/usage"
 	"github.com/skiff-sh/skiff/view"
 	"github.com/skiff-sh/skiff/watchcache"
 )
@@ -128,6 +129,7 @@ type Server struct {
 	metrics           *metrics.Metrics
 	owners            *apply.Tracker // of fields
 	causes            *causes
+	usage             *usage.Gatherer
 	stop              context.Context // ends watches when the server stops
 	halt              context.CancelFunc
 }
@@ -155,6 +157,7 @@ func New(config Config, deps Deps) (*Server, error) {
 	if s.owners == nil {
 		s.owners = apply.New(config.Kinds)
 	}
+	s.usage = usage.New(usage.Config{View: s.cache.View, Ask: s.askUsage, Log: deps.Log})
 	s.random = newRandom(deps.Seed)
 	s.reservations = newReservations(s.random.fork())
 	webhooks := webhook.New(webhook.Config{Resolve: s.webhookAddress, Dial: deps.ProxyDial, Allowed: s.allowed})

@@ -55,5 +55,7 @@ func All() []*Info {
 		StorageClasses.Info,
 		ValidatingWebhookConfigurations.Info,
 		MutatingWebhookConfigurations.Info,
+		NodeMetrics.Info,
+		PodMetrics.Info,
 	}
 }

@@ -250,6 +250,8 @@ priorityclasses.scheduling.k8s.io pc PriorityClass cluster /registry/prioritycla
 storageclasses.storage.k8s.io sc StorageClass cluster /registry/storageclasses/
 validatingwebhookconfigurations.admissionregistration.k8s.io  ValidatingWebhookConfiguration cluster /registry/validatingwebhookconfigurations/
 mutatingwebhookconfigurations.admissionregistration.k8s.io  MutatingWebhookConfiguration cluster /registry/mutatingwebhookconfigurations/
+nodes.metrics.k8s.io  NodeMetrics cluster /registry/metrics.k8s.io/nodes/
+pods.metrics.k8s.io  PodMetrics namespaced /registry/metrics.k8s.io/pods/
 `
 	var got strings.Builder
 	for _, i := range resource.All() {

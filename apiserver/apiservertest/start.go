@@ -100,7 +100,8 @@ func StartOn(t testing.TB, st store.Store) *Cluster {
 		Store: st, TokenCheckers: []authn.Token{users{}}, Tokens: tokens,
 		ClientCAs:     func() *x509.CertPool { return pki.Pool(authority) },
 		FrontCAs:      func() *x509.CertPool { return pki.Pool(front) },
-		NodeTransport: &http.Transport{}, ProxyDial: dialHere, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		NodeTransport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pki.Pool(authority)}},
+		ProxyDial:     dialHere, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +177,16 @@ func (c *Cluster) As(token, method, path, body string, headers ...string) Answer
 		headers = append(headers, "Authorization: Bearer "+token)
 	}
 	return c.request(http.DefaultClient, c.URL, method, path, body, headers)
+}
+
+// NodeTLS is how a node agent at 127.0.0.1 serves, so that the server believes it.
+func (c *Cluster) NodeTLS() *tls.Config {
+	c.t.Helper()
+	pair, err := c.authority.Issue(pki.Leaf{CommonName: "node", Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, time.Now())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair.TLS()}}
 }
 
 // Certified makes a request over TLS with a client certificate that the

@@ -48,6 +48,15 @@ func (d *Defaults) AddClusterRole(name string, rules []rbacv1.PolicyRule, subjec
 	})
 }
 
+// Aggregate adds a role that is part of others of upstream's: of "view", say.
+func (d *Defaults) Aggregate(name string, rules []rbacv1.PolicyRule, into ...string) {
+	role := &rbacv1.ClusterRole{ObjectMeta: defaultMeta(name), Rules: rules}
+	for _, other := range into {
+		role.Labels["rbac.authorization.k8s.io/aggregate-to-"+other] = "true"
+	}
+	d.ClusterRoles = append(d.ClusterRoles, role)
+}
+
 // GroupSubject and UserSubject name whom a binding is for.
 func GroupSubject(name string) rbacv1.Subject {
 	return rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: name}

@@ -22,6 +22,12 @@ type object = map[string]any
 //go:embed schemas.json.gz
 var collected []byte
 
+// metrics holds those of metrics.k8s.io, which upstream's API server does not
+// serve itself.
+//
+//go:embed metrics.json
+var metrics []byte
+
 // Where schemas are, in the two versions of OpenAPI.
 const (
 	refV3 = "#/components/schemas/"
@@ -50,6 +56,9 @@ func readDefinitions() (*definitions, error) {
 	d := &definitions{byKind: map[schema.GroupVersionKind]string{}}
 	if err := json.NewDecoder(unzip).Decode(&d.named); err != nil {
 		return nil, fmt.Errorf("decode schemas: %w", err)
+	}
+	if err := json.Unmarshal(metrics, &d.named); err != nil {
+		return nil, fmt.Errorf("decode schemas of metrics.k8s.io: %w", err)
 	}
 	for name, s := range d.named {
 		if strings.HasPrefix(name, meta) {

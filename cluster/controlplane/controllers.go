@@ -135,6 +135,9 @@ func Authenticated(user authn.User) authn.User {
 	return user
 }
 
+// metricsReader lets those read metrics who may view, as metrics-server installs it.
+const metricsReader = "system:aggregated-metrics-reader"
+
 // Elector is who takes part in elections.
 func Elector() authn.User { return ControllerUser("election") }
 
@@ -156,6 +159,9 @@ func permit(d *authz.Defaults, all []controller.Controller) {
 		APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create", "update", "delete"},
 	}}, authz.UserSubject(Elector().Name))
 	d.AddClusterRole("skiff:node", nodeRules(), authz.GroupSubject(authn.Nodes))
+	d.Aggregate(metricsReader, []rbacv1.PolicyRule{{
+		APIGroups: []string{"metrics.k8s.io"}, Resources: []string{"pods", "nodes"}, Verbs: []string{"get", "list", "watch"},
+	}}, "view", "edit", "admin")
 }
 
 // nodeRules are what a node's routes, service proxy and DNS read, and which volumes'

@@ -182,6 +182,20 @@ func (u user) feed(t *testing.T, stdin string, args ...string) string {
 	return r.out
 }
 
+// until calls kubectl again until it succeeds and prints want.
+func (u user) until(t *testing.T, want string, args ...string) string {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		r := u.do(t, "", args...)
+		if r.status == 0 && strings.Contains(r.out, want) {
+			return r.out
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("kubectl %s: exit status %d, no %q\n%s%s", strings.Join(args, " "), r.status, want, r.out, r.err)
+		}
+	}
+}
+
 // apply is "kubectl apply -f -".
 func (u user) apply(t *testing.T, manifest string, flags ...string) string {
 	t.Helper()

@@ -40,6 +40,7 @@ func TestNode(t *testing.T) {
 			{"websockets", webSockets},
 			{"copy-much", copyMuch},
 			{"resize", resize},
+			{"top", top},
 			{"debug", debug},
 			{"local-proxy", localProxy},
 		} {
@@ -120,6 +121,41 @@ spec:
 	is(t, k.run(t, "logs", "twice"), "second")
 	is(t, k.run(t, "logs", "twice", "--previous"), "first")
 	k.fails(t, "previous terminated container", "logs", "shell", "-c", "side", "--previous")
+}
+
+// top shows a pod of which one container computes all the time, as far as its
+// limit lets it, and the other sleeps.
+func top(t *testing.T, k user) {
+	k.apply(t, `
+apiVersion: v1
+kind: Pod
+metadata: {name: busy, labels: {app: busy}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: localhost/busybox:1
+    command: [sh, -c, "while true; do :; done"]
+    resources: {limits: {cpu: 200m, memory: 32Mi}}
+  - name: side
+    image: localhost/busybox:1
+    command: [sleep, "3600"]
+`)
+	k.run(t, "wait", "pod/busy", "--for=condition=Ready", "--timeout=50s")
+	has(t, k.until(t, "CPU(cores)", "top", "pods"), "busy")
+	busy := regexp.MustCompile(`(?m)^busy +main +(1[0-9][0-9]|2[0-4][0-9])m +[0-9]+Mi`)
+	if out := k.until(t, "busy", "top", "pods", "-l", "app=busy", "--containers"); !busy.MatchString(out) || !strings.Contains(out, "side") {
+		t.Errorf("top pods --containers printed\n%s", out)
+	}
+	has(t, k.run(t, "top", "pod", "busy", "--sum"), "busy")
+	has(t, k.run(t, "top", "pods", "--all-namespaces", "--field-selector", "metadata.name=busy"), k.namespace)
+	if out := k.run(t, "top", "nodes"); !regexp.MustCompile(`(?m)^e2e-node +\d+m +\d+% +\d+Mi +\d+%`).MatchString(out) {
+		t.Errorf("top nodes printed\n%s", out)
+	}
+	k.fails(t, `pods "none" not found`, "top", "pod", "none")
+	k.run(t, "create", "rolebinding", "viewers", "--clusterrole=view", "--user=viewer")
+	has(t, k.run(t, "top", "pods", "--as=viewer"), "busy")
+	k.fails(t, `cannot list resource "pods" in API group "metrics.k8s.io"`, "top", "pods", "--as=stranger")
 }
 
 func execute(t *testing.T, k user) {
