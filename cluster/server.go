@@ -168,7 +168,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	stopHTTP := s.serveHTTP(token)
-	all := controlplane.Controllers(resource.All(), s.id.authority, s.tokens().SignLegacy, s.config.podRanges(), time.Now())
+	all := controlplane.Controllers(resource.All(), s.id.authority, s.tokens().SignLegacy, s.config.podRanges(), controlplane.Metrics(s.api.Usage(), s.api.View), time.Now())
 	if err := s.api.Bootstrap(ctx, s.initial(all)); err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ import (
 const (
 	// fresh is how long a reading answers for the load of now.
 	fresh = 5 * time.Second
+	// gatherLimit is how long it may take to gather with nobody waiting.
+	gatherLimit = time.Minute
 	// forgotten is when readings are dropped that nobody has asked for again.
 	forgotten = 5 * time.Minute
 	// nodesAtOnce is how many nodes are asked at the same time, and nodeLimit how
@@ -44,6 +46,7 @@ type Gatherer struct {
 	turn chan struct{}
 
 	mu       sync.Mutex
+	begun    bool // for Begin
 	nodes    map[string][]sample
 	load     *Load
 	gathered time.Time
@@ -62,6 +65,27 @@ func (g *Gatherer) Known() (*Load, bool) {
 	return g.load, time.Since(g.gathered) < fresh
 }
 
+// Begin gathers the load of now with nobody waiting for it, unless that has begun
+// already.
+func (g *Gatherer) Begin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.begun {
+		return
+	}
+	g.begun = true
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), gatherLimit)
+		defer cancel()
+		if _, err := g.Load(ctx); err != nil {
+			g.config.Log.Debug("the load is not known", "err", err)
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.begun = false
+	}()
+}
+
 // Load returns the load of now. Nodes that do not answer are not in it.
 func (g *Gatherer) Load(ctx context.Context) (*Load, error) {
 	select {
@@ -73,13 +97,13 @@ func (g *Gatherer) Load(ctx context.Context) (*Load, error) {
 	if load, ok := g.Known(); ok {
 		return load, nil
 	}
-	if again := g.gather(ctx); again {
+	if again := g.gather(ctx, false); again {
 		select {
 		case <-time.After(windowLeast):
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for a second reading: %w", context.Cause(ctx))
 		}
-		g.gather(ctx)
+		g.gather(ctx, true)
 	}
 	load, _ := g.Known()
 	return load, nil
@@ -87,7 +111,7 @@ func (g *Gatherer) Load(ctx context.Context) (*Load, error) {
 
 // gather takes a reading of every node, and tells whether a second one is needed
 // to tell rates.
-func (g *Gatherer) gather(ctx context.Context) (again bool) {
+func (g *Gatherer) gather(ctx context.Context, second bool) (again bool) {
 	read := g.read(ctx)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -96,8 +120,8 @@ func (g *Gatherer) gather(ctx context.Context) (again bool) {
 		nodes[name] = push(g.nodes[name], s)
 	}
 	g.nodes, g.load = nodes, loadOf(nodes)
-	again = !settled(nodes)
-	if ctx.Err() == nil {
+	again = !second && !settled(nodes)
+	if !again && ctx.Err() == nil {
 		g.gathered = time.Now()
 	}
 	if g.forget == nil {

@@ -56,8 +56,8 @@ import (
 
 // Controllers lists every controller. authority is the cluster's certificate
 // authority, which signs for it; sign signs tokens of service accounts; pods is where
-// nodes' ranges of pod addresses come from.
-func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, pods nodeipam.Config, started time.Time) []controller.Controller {
+// nodes' ranges of pod addresses come from; metrics are what autoscalers follow.
+func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, pods nodeipam.Config, metrics horizontalpodautoscaler.Metrics, started time.Time) []controller.Controller {
 	return []controller.Controller{
 		namespace.Controller(kinds),
 		serviceaccount.Controller(),
@@ -102,7 +102,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, p
 		job.Orphans(),
 		ttlafterfinished.Controller(),
 		cronjob.Controller(),
-		horizontalpodautoscaler.Controller(kinds, horizontalpodautoscaler.NoMetrics{}),
+		horizontalpodautoscaler.Controller(kinds, metrics),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
 		garbagecollector.Controller(kinds),

@@ -24,7 +24,10 @@ type known struct {
 	horizontalpodautoscaler.NoMetrics
 	w            *controllertest.World
 	each, shared int64
+	gathering    bool
 }
+
+func (k *known) Gathered() bool { return !k.gathering }
 
 func (k *known) matching(namespace string, pods labels.Selector) (names []string) {
 	for p := range view.List(k.w.View(), resource.Pods, namespace) {
@@ -190,6 +193,20 @@ func TestFollow(t *testing.T) {
 	}
 	out = town.Advance(2 * time.Minute)
 	town.want("events", out, "web Normal SuccessfulRescale: New size: 2; reason: All metrics below target")
+}
+
+// TestGathering waits for a load that is not there yet, and tells of nothing.
+func TestGathering(t *testing.T) {
+	town := newTown(t, 3, "  minReplicas: 2\n  maxReplicas: 10\n"+byCPU)
+	town.each, town.gathering = 1000, true
+	if out := town.Settle(); out != "" {
+		t.Errorf("told of a load that is being gathered:\n%s", out)
+	}
+	town.gathering = false
+	town.Advance(time.Second)
+	if got := town.replicas(); got != 6 {
+		t.Errorf("%d replicas once the load is known, want 6", got)
+	}
 }
 
 // TestRestart begins a window of its own: the past is gone.

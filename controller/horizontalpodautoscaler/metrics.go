@@ -14,6 +14,9 @@ import (
 // never over the network, so that deciding stays a function of data. Values are in
 // thousandths. An error says in upstream's words why something is not known.
 type Metrics interface {
+	// Gathered tells whether what pods use now is known. If not it is being gathered,
+	// and known soon.
+	Gathered() bool
 	// Resource returns how much of a resource the pods use (metrics.k8s.io).
 	Resource(namespace string, pods labels.Selector, name corev1.ResourceName) ([]PodUse, error)
 	// Pods returns a metric of each pod, by its name (custom.metrics.k8s.io).
@@ -51,6 +54,9 @@ type Sample struct {
 type NoMetrics struct{}
 
 var errNoCustom = errors.New("unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered")
+
+// Gathered is true: there is nothing to wait for.
+func (NoMetrics) Gathered() bool { return true }
 
 // Resource returns upstream's error.
 func (NoMetrics) Resource(string, labels.Selector, corev1.ResourceName) ([]PodUse, error) {

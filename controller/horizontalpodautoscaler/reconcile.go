@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -23,6 +24,9 @@ import (
 
 // period is how often the load is looked at, as upstream's.
 const period = 15 * time.Second
+
+// soon is when a load is looked at again that is being gathered.
+const soon = 500 * time.Millisecond
 
 // Controller returns the controller. It scales those of kinds that have a scale.
 func Controller(kinds []*resource.Info, metrics Metrics) controller.Controller {
@@ -46,6 +50,9 @@ func Controller(kinds []*resource.Info, metrics Metrics) controller.Controller {
 		before, _ := kept.(past)
 		if wait := before.due(hpa).Sub(now); wait > 0 {
 			return controller.Plan{Keep: before, Again: wait}
+		}
+		if byUse(hpa.Spec.Metrics) && !metrics.Gathered() {
+			return controller.Plan{Keep: before, Again: soon}
 		}
 		s := &sync{
 			v: v, kinds: kinds, metrics: metrics, hpa: hpa, now: now,
@@ -164,6 +171,13 @@ func (s *sync) wakes(least int32) bool {
 		slept = slept || c.Type == autoscalingv2.ScaledToZero && c.Status == corev1.ConditionTrue
 	}
 	return slept && (least != 0 || byLoadElsewhere(s.hpa.Spec.Metrics))
+}
+
+// byUse tells whether any of the metrics is of what pods use.
+func byUse(metrics []autoscalingv2.MetricSpec) bool {
+	return slices.ContainsFunc(metrics, func(m autoscalingv2.MetricSpec) bool {
+		return m.Type == autoscalingv2.ResourceMetricSourceType || m.Type == autoscalingv2.ContainerResourceMetricSourceType
+	})
 }
 
 func byLoadElsewhere(metrics []autoscalingv2.MetricSpec) bool {

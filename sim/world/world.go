@@ -23,6 +23,7 @@ import (
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/cluster/controlplane"
 	"github.com/skiff-sh/skiff/controller"
+	"github.com/skiff-sh/skiff/controller/horizontalpodautoscaler"
 	"github.com/skiff-sh/skiff/controller/nodeipam"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
@@ -101,7 +102,7 @@ func New(config Config) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &World{api, controlplane.Controllers(resource.All(), k.authority, tokens.SignLegacy, podRanges(), config.Now())}, nil
+	return &World{api, controlplane.Controllers(resource.All(), k.authority, tokens.SignLegacy, podRanges(), horizontalpodautoscaler.NoMetrics{}, config.Now())}, nil
 }
 
 // podRanges has room for more nodes than a simulation has.

@@ -41,6 +41,7 @@ func TestNode(t *testing.T) {
 			{"copy-much", copyMuch},
 			{"resize", resize},
 			{"top", top},
+			{"autoscale", autoscale},
 			{"debug", debug},
 			{"local-proxy", localProxy},
 		} {
@@ -156,6 +157,49 @@ spec:
 	k.run(t, "create", "rolebinding", "viewers", "--clusterrole=view", "--user=viewer")
 	has(t, k.run(t, "top", "pods", "--as=viewer"), "busy")
 	k.fails(t, `cannot list resource "pods" in API group "metrics.k8s.io"`, "top", "pods", "--as=stranger")
+}
+
+// autoscale gives a deployment that computes all the time more pods, and says of one
+// that nobody can tell why not.
+func autoscale(t *testing.T, k user) {
+	const deployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: main
+        image: localhost/busybox:1
+        command: [sh, -c, "while true; do :; done"]
+        resources: {limits: {cpu: 60m}, REQUESTS}
+`
+	write := func(name, requests string) {
+		k.apply(t, strings.NewReplacer("NAME", name, "REQUESTS", requests).Replace(deployment))
+		k.run(t, "wait", "deployment/"+name, "--for=jsonpath={.status.readyReplicas}=1", "--timeout=50s")
+	}
+	write("busy", "requests: {cpu: 30m}")
+	k.run(t, "autoscale", "deployment", "busy", "--cpu=50%", "--min=1", "--max=2")
+	k.run(t, "wait", "deployment/busy", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=55s")
+	has(t, k.run(t, "describe", "hpa", "busy"), "SuccessfulRescale", "New size: 2; reason: cpu resource utilization (percentage of request) above target")
+	k.until(t, "ValidMetricFound", "get", "hpa", "busy", "-o", "jsonpath={.status.conditions[?(@.type=='ScalingActive')].reason}")
+
+	k.apply(t, `
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: hits}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: hits}
+  maxReplicas: 2
+  metrics: [{type: Pods, pods: {metric: {name: hits}, target: {type: AverageValue, averageValue: "5"}}}]
+`)
+	write("hits", "requests: {cpu: 1m}")
+	k.until(t, "FailedGetPodsMetric", "get", "hpa", "hits", "-o", "jsonpath={.status.conditions[?(@.type=='ScalingActive')].reason}")
+	has(t, k.run(t, "describe", "hpa", "hits"), "no custom metrics API (custom.metrics.k8s.io) registered")
 }
 
 func execute(t *testing.T, k user) {
