@@ -15,6 +15,7 @@ import (
 
 	"github.com/skiff-sh/skiff/cluster"
 	"github.com/skiff-sh/skiff/dns"
+	"github.com/skiff-sh/skiff/node"
 )
 
 // selection is which cluster of this machine a command is about.
@@ -67,6 +68,7 @@ type settings struct {
 	noNode, failover                                                                                             bool
 	etcd                                                                                                         cluster.EtcdConfig
 	dnsStubs                                                                                                     []string
+	eviction                                                                                                     node.EvictionConfig
 }
 
 func (s *settings) flags(cmd *cobra.Command) {
@@ -82,6 +84,7 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.schedulerConfig, "scheduler-config", "", "file with upstream's KubeSchedulerConfiguration: profiles of the scheduler")
 	f.StringVar(&s.registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringVar(&s.manifests, "pod-manifest-path", "", "directory with static pods: the node runs them without the API server")
+	evictionFlags(f, &s.eviction)
 	f.StringSliceVar(&s.etcd.Servers, "etcd-servers", nil, "URLs of an etcd to use in place of the built-in one")
 	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "authority of that etcd's certificates")
 	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "certificate to show to that etcd")
@@ -95,10 +98,14 @@ func (s *settings) apply(c *cluster.Config) error {
 	for _, set := range []struct {
 		value string
 		into  *string
-	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}, {s.registries, &c.Registries}, {s.schedulerConfig, &c.SchedulerConfig}, {s.manifests, &c.PodManifests}} {
+	}{{s.listen, &c.Listen}, {s.nodeName, &c.NodeName}, {s.nodeListen, &c.NodeListen}, {s.domain, &c.Domain}, {s.registries, &c.Registries}, {s.schedulerConfig, &c.SchedulerConfig}, {s.manifests, &c.PodManifests},
+		{s.eviction.Hard, &c.Eviction.Hard}, {s.eviction.Soft, &c.Eviction.Soft}, {s.eviction.SoftGrace, &c.Eviction.SoftGrace}} {
 		if set.value != "" {
 			*set.into = set.value
 		}
+	}
+	if s.eviction.MaxPodGrace != 0 {
+		c.Eviction.MaxPodGrace = s.eviction.MaxPodGrace
 	}
 	for flag, path := range map[string]*string{"--registries": &c.Registries, "--scheduler-config": &c.SchedulerConfig, "--pod-manifest-path": &c.PodManifests} {
 		if *path == "" {

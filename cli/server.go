@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/klog/v2"
 
 	"github.com/skiff-sh/skiff/cluster"
+	"github.com/skiff-sh/skiff/node"
 )
 
 func contextWithTimeout(cmd *cobra.Command, d time.Duration) (context.Context, context.CancelFunc) {
@@ -127,7 +129,16 @@ what the node changed on this machine; "skiff image load --name agent" loads ima
 	f.StringSliceVar(&config.Taints, "taints", nil, "taints that the node begins with: key=value:effect, ...")
 	f.StringVar(&config.Registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringVar(&config.PodManifests, "pod-manifest-path", "", "absolute path of a directory with static pods: the node runs them without the API server")
+	evictionFlags(f, &config.Eviction)
 	f.StringVar(&file, "settings", "", "read all settings from this file instead of flags")
 	logFlag(cmd, &level)
 	return cmd
+}
+
+// evictionFlags are upstream's, of its kubelet.
+func evictionFlags(f *pflag.FlagSet, c *node.EvictionConfig) {
+	f.StringVar(&c.Hard, "eviction-hard", "", "thresholds at which the node ends pods at once: memory.available<100Mi,pid.available<5%; upstream's defaults if empty")
+	f.StringVar(&c.Soft, "eviction-soft", "", "thresholds at which the node ends pods after --eviction-soft-grace-period")
+	f.StringVar(&c.SoftGrace, "eviction-soft-grace-period", "", "how long each soft threshold may be crossed: memory.available=1m30s")
+	f.Int64Var(&c.MaxPodGrace, "eviction-max-pod-grace-period", 0, "the most seconds that a pod has to stop at a soft threshold")
 }

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/node"
 	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 )
@@ -38,6 +39,8 @@ type AgentConfig struct {
 	Registries string `json:"registries,omitempty"`
 	// PodManifests is the folder of static pods.
 	PodManifests string `json:"podManifests,omitempty"`
+	// Eviction says when the node has too little left.
+	Eviction node.EvictionConfig `json:"eviction,omitzero"`
 	// ID and Address are set for a node in a network namespace: what its links,
 	// tables and groups are called by, and where it is.
 	ID string `json:"id,omitempty"`
@@ -64,7 +67,7 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 		}
 		config.Token = string(data)
 	}
-	if err := errors.Join(nodeListenAddress(config.NodeListen), registriesDir(config.Registries), manifestsDir(config.PodManifests)); err != nil {
+	if err := errors.Join(nodeListenAddress(config.NodeListen), registriesDir(config.Registries), manifestsDir(config.PodManifests), evictionThresholds(config.Eviction)); err != nil {
 		return err
 	}
 	labels, err := parseNodeLabels(config.Labels)
@@ -144,7 +147,7 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 		Name: agentName, ID: config.ID, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
 		ServiceCIDR: answer.ServiceCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
 		DNSStubs:   answer.DNSStubs,
-		Registries: config.Registries, PodManifests: config.PodManifests,
+		Registries: config.Registries, PodManifests: config.PodManifests, Eviction: config.Eviction,
 	}
 	if before, err := LoadConfig(settings.Paths()); err == nil {
 		settings.PodCIDR = before.PodCIDR // until the cluster says otherwise

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/skiff-sh/skiff/dns"
+	"github.com/skiff-sh/skiff/node"
 	"github.com/skiff-sh/skiff/pki"
 )
 
@@ -57,6 +58,8 @@ type Config struct {
 	Registries string `json:"registries,omitempty"`
 	// PodManifests is the folder of the node's static pods.
 	PodManifests string `json:"podManifests,omitempty"`
+	// Eviction says when the node has too little left.
+	Eviction node.EvictionConfig `json:"eviction,omitzero"`
 }
 
 // Defaults of a cluster.
@@ -111,7 +114,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
 	}
 	_, err := schedulerProfiles(c.SchedulerConfig)
-	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries), manifestsDir(c.PodManifests), c.stubs(), err)
+	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries), manifestsDir(c.PodManifests), evictionThresholds(c.Eviction), c.stubs(), err)
 	if c.NodeCIDR.IsValid() && (!c.NodeCIDR.Addr().Is4() || c.NodeCIDR.Bits() < 16 || c.NodeCIDR.Bits() > 28) {
 		errs = append(errs, fmt.Errorf("--node-cidr %q: must be an IPv4 range of 16 to 65536 addresses, such as %s", c.NodeCIDR, defaultNodeCIDR))
 	}
@@ -163,6 +166,11 @@ func registriesDir(dir string) error {
 		return fmt.Errorf("--registries %q: give the absolute path of a directory such as /etc/containerd/certs.d, with REGISTRY/hosts.toml in it", dir)
 	}
 	return nil
+}
+
+func evictionThresholds(c node.EvictionConfig) error {
+	_, err := c.Thresholds()
+	return err
 }
 
 // manifestsDir need not be there yet.

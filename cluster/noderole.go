@@ -54,7 +54,8 @@ type NodeConfig struct {
 	Registries  string
 	Labels      map[string]string
 	Taints      []corev1.Taint
-	Manifests   string        // folder of static pods
+	Manifests   string // folder of static pods
+	Eviction    node.EvictionConfig
 	Lease       time.Duration // of a node that fences itself; 0 of others
 	Routes      bool          // the node routes to others' pods; local nodes leave it to their machine
 	LocalNodes  netip.Prefix  // addresses of the machine's local nodes
@@ -65,7 +66,7 @@ func (c *Config) nodeConfig(address netip.Addr) NodeConfig {
 	return NodeConfig{
 		ID: c.id(), DataDir: c.DataDir, Name: c.NodeName, Address: address, Listen: c.NodeListen, ServiceCIDR: c.ServiceCIDR,
 		PodCIDR: c.PodCIDR, ClusterCIDR: clusterRange(c.PodCIDR), Domain: c.Domain, Runtime: c.Runtime,
-		DNSStubs: c.DNSStubs, Registries: c.Registries, Manifests: c.PodManifests, Routes: true, LocalNodes: c.NodeCIDR,
+		DNSStubs: c.DNSStubs, Registries: c.Registries, Manifests: c.PodManifests, Eviction: c.Eviction, Routes: true, LocalNodes: c.NodeCIDR,
 	}
 }
 
@@ -155,7 +156,7 @@ func (n *NodeConfig) agent() node.Config {
 	return node.Config{
 		Name: n.Name, Addresses: []string{n.Address.String()}, PodCIDRs: wanted, Port: int32(listen.Port()),
 		Root: Paths{Data: n.DataDir}.Node(), LocalVolumes: Paths{Data: n.DataDir}.LocalVolumes(), ClusterDNS: []string{DNSAddress(n.ServiceCIDR).String()}, ClusterDomain: n.Domain,
-		CgroupRoot: n.group(), Manifests: n.Manifests, Lease: n.Lease, ResolvConf: resolvConf,
+		CgroupRoot: n.group(), Manifests: n.Manifests, Eviction: n.Eviction, Lease: n.Lease, ResolvConf: resolvConf,
 		Labels: n.Labels, Taints: n.Taints,
 	}
 }

@@ -100,6 +100,9 @@ func (a *Agent) finish(r *record, out outcome) {
 		r.state = Retry(r.state)
 		a.refresh(r)
 	}
+	if out.result.Action.Do == Clean && r.state.Refused != nil {
+		a.reportSoon() // what it has given back may be enough
+	}
 	if a.pods[r.uid] == r {
 		a.step(r, now)
 	}

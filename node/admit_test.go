@@ -76,24 +76,3 @@ func sysctls(names ...string) *corev1.PodSecurityContext {
 	}
 	return sc
 }
-
-func TestScarce(t *testing.T) {
-	plenty := Figures{MemoryAvailable: 1 << 30, MemoryTotal: 1 << 31, DiskAvailable: 50, DiskTotal: 100, InodesFree: 50, InodesTotal: 100, PIDs: 10, MaxPIDs: 100}
-	for _, tc := range []struct {
-		change func(*Figures)
-		want   Scarcity
-	}{
-		{func(*Figures) {}, Scarcity{}},
-		{func(f *Figures) { *f = Figures{} }, Scarcity{}},
-		{func(f *Figures) { f.MemoryAvailable = 99 << 20 }, Scarcity{Memory: true}},
-		{func(f *Figures) { f.DiskAvailable = 9 }, Scarcity{Disk: true}},
-		{func(f *Figures) { f.InodesFree = 4 }, Scarcity{Disk: true}},
-		{func(f *Figures) { f.PIDs = 91 }, Scarcity{PIDs: true}},
-	} {
-		f := plenty
-		tc.change(&f)
-		if got := f.Scarce(); got != tc.want {
-			t.Errorf("%+v is %+v, want %+v", f, got, tc.want)
-		}
-	}
-}

@@ -62,7 +62,10 @@ type Agent struct {
 	synced bool // the API's pods are known
 	ctx    context.Context
 	// reweigh says that the classes' control groups are to be weighed anew.
-	reweigh bool
+	reweigh    bool
+	thresholds []Threshold
+	pressure   Pressure // the reports' own
+	scarce     Scarcity
 	// renewed is when the lease was last renewed, if the node fences itself.
 	renewed time.Time
 }
@@ -75,6 +78,10 @@ func New(config Config, deps Deps) (*Agent, error) {
 		return nil, fmt.Errorf("node agent's configuration: %w", err)
 	}
 	config = config.withDefaults()
+	thresholds, err := config.Eviction.Thresholds()
+	if err != nil {
+		return nil, fmt.Errorf("node agent's configuration: %w", err)
+	}
 	a := &Agent{
 		config: config, client: deps.Client, sync: deps.Synced, runtime: deps.Runtime, events: deps.Events, log: deps.Log,
 		podCIDRs:   config.PodCIDRs,
@@ -84,6 +91,7 @@ func New(config Config, deps Deps) (*Agent, error) {
 		static:     staticPods{mirrors: map[view.Key]*mirroring{}},
 		pods:       map[types.UID]*record{},
 		byName:     map[view.Key]types.UID{},
+		thresholds: thresholds,
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -151,6 +159,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	a.work.Go(func() { a.register(ctx) })
+	a.work.Go(func() { a.feelPressure(ctx) })
 	if a.config.Lease > 0 {
 		a.work.Go(func() { a.keepLease(ctx) })
 	}

@@ -30,7 +30,7 @@ func (s *stepper) conditions(st *corev1.PodStatus) []corev1.PodCondition {
 	}
 	containers := s.containersReady(st)
 	now := metav1.Time{Time: s.Now.Truncate(timeUnit)}
-	for _, c := range append(s.resizeConditions(),
+	for _, c := range append(append(s.resizeConditions(), s.disrupted(&out)...),
 		s.readyToStart(), s.initializedCondition(st), s.ready(out, containers), containers,
 		corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
 	) {
@@ -49,6 +49,19 @@ func (s *stepper) conditions(st *corev1.PodStatus) []corev1.PodCondition {
 		out = append(out, c)
 	}
 	return out
+}
+
+// disrupted tells that the node ends the pod for its own sake (KEP-3329), in place of
+// what others said of it.
+func (s *stepper) disrupted(others *[]corev1.PodCondition) []corev1.PodCondition {
+	no := s.state.Refused
+	if no == nil || no.Reason != evicted {
+		return nil
+	}
+	*others = slices.DeleteFunc(*others, func(c corev1.PodCondition) bool { return c.Type == corev1.DisruptionTarget })
+	return []corev1.PodCondition{{
+		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonTerminationByKubelet, Message: no.Message,
+	}}
 }
 
 func condition(t corev1.PodConditionType, problem, message string) corev1.PodCondition {

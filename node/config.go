@@ -55,6 +55,8 @@ type Config struct {
 	// are removed; 85 if 0 (upstream's imageGCHighThresholdPercent).
 	ImagesHigh int
 
+	Eviction EvictionConfig
+
 	MaxPods  int                 // 250 if 0
 	Reserved corev1.ResourceList // kept from pods
 	Labels   map[string]string   // added to the Node object
@@ -133,7 +135,8 @@ func (c Config) Validate() error {
 	if c.ImagesHigh < 0 || c.ImagesHigh > 100 {
 		errs = append(errs, fmt.Errorf("ImagesHigh: %d is no percentage; give one from 1 to 100", c.ImagesHigh))
 	}
-	return errors.Join(errs...)
+	_, err := c.Eviction.Thresholds()
+	return errors.Join(append(errs, err)...)
 }
 
 // The times of the agent's own reports.

@@ -42,7 +42,7 @@ func (a *Agent) holdEmptyDirs(ctx context.Context) {
 		}
 		if used > l.bytes {
 			a.post(func() {
-				a.evict(l.pod, fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q. ", l.name, l.limit))
+				a.evict(l.pod, fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q. ", l.name, l.limit), minimumGrace)
 			})
 		}
 	}
@@ -64,19 +64,19 @@ func (a *Agent) limitedOf(pod *corev1.Pod) []limited {
 // evicted is why a pod has failed that the node ended for its own sake.
 const evicted = "Evicted"
 
-// evict ends a pod for the node's sake, at once. Pods that the cluster cannot do
-// without stay. It runs in the loop.
-func (a *Agent) evict(pod types.UID, message string) {
+// evict ends a pod for the node's sake, within so many seconds, and reports whether it
+// does. Pods that the cluster cannot do without stay. It runs in the loop.
+func (a *Agent) evict(pod types.UID, message string, grace int64) bool {
 	r := a.pods[pod]
 	if r == nil || r.gone || r.state.Refused != nil || ended(r.state.Status.Phase) || critical(r.pod) {
-		return
+		return false
 	}
-	r.state.Refused = &Refusal{evicted, message}
+	r.state.Refused, r.state.Grace = &Refusal{evicted, message}, grace
 	a.tell(r.pod, Event{Warning: true, Reason: evicted, Message: message})
 	a.step(r, time.Now())
+	return true
 }
 
 func critical(pod *corev1.Pod) bool {
-	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
-	return mirror || pod.Spec.Priority != nil && *pod.Spec.Priority >= systemCritical
+	return isMirror(pod) || isStatic(pod) || pod.Spec.Priority != nil && *pod.Spec.Priority >= systemCritical
 }

@@ -22,8 +22,8 @@ func (s *stepper) podGrace() int64 {
 // grace is how long the containers may take to stop now that the pod is ending.
 func (s *stepper) grace() int64 {
 	grace := s.podGrace()
-	if no := s.state.Refused; no != nil && no.Reason == evicted {
-		grace = minimumGrace
+	if most := s.state.Grace; most > 0 {
+		grace = min(grace, most)
 	}
 	if g := s.Pod.DeletionGracePeriodSeconds; g != nil {
 		grace = *g

@@ -33,6 +33,9 @@ type State struct {
 	Started time.Time // when the agent first saw the pod
 	// Refused is why the node does not admit the pod, or why it has ended it.
 	Refused *Refusal
+	// Grace is the most time, in seconds, that the pod has to stop when the node ends
+	// it; its own if 0.
+	Grace int64
 	// Volumes and Sandbox hold failures of setting these up, Stopping those of
 	// taking the pod, or what is left of its ended containers, down.
 	Volumes, Sandbox, Stopping Trouble

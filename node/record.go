@@ -286,7 +286,9 @@ func (a *Agent) admit(r *record) {
 	if r.gone || ended(r.pod.Status.Phase) || r.pod.DeletionTimestamp != nil {
 		return
 	}
-	r.state.Refused = a.fits(r)
+	if r.state.Refused = a.scarce.Refuse(r.pod); r.state.Refused == nil {
+		r.state.Refused = a.fits(r)
+	}
 	a.reweigh = true
 	if no := r.state.Refused; no != nil {
 		a.tell(r.pod, Event{Warning: true, Reason: no.Reason, Message: no.Message})

@@ -76,7 +76,7 @@ func (a *Agent) report(ctx context.Context, now time.Time, due bool) (ready bool
 	if err := a.ask(ctx, func() { want.Annotations = a.localAnnotations() }); err != nil {
 		return ready, err
 	}
-	want.Status.Conditions = conditionsOf(unmet, a.figures().Scarce(), now)
+	want.Status.Conditions = conditionsOf(unmet, a.relieve(ctx, now), now)
 	old, ok := view.Get(a.client.Cache().View(), resource.Nodes, "", a.config.Name)
 	if ok && len(old.Spec.PodCIDRs) > 0 {
 		a.podCIDRs = old.Spec.PodCIDRs

@@ -20,25 +20,6 @@ type Figures struct {
 // Scarcity says what has nearly run out.
 type Scarcity struct{ Memory, Disk, PIDs bool }
 
-// The limits of what is scarce: upstream's default eviction thresholds, and a
-// tenth for processes.
-const (
-	memoryLeast = 100 << 20
-	diskLeast   = 10 // percent
-	inodesLeast = 5  // percent
-	pidsLeast   = 10 // percent
-)
-
-// Scarce decides what is scarce. What is not known is not.
-func (f Figures) Scarce() Scarcity {
-	below := func(have, of uint64, percent uint64) bool { return of > 0 && have*100 < of*percent }
-	return Scarcity{
-		Memory: f.MemoryTotal > 0 && f.MemoryAvailable < memoryLeast,
-		Disk:   below(f.DiskAvailable, f.DiskTotal, diskLeast) || below(f.InodesFree, f.InodesTotal, inodesLeast),
-		PIDs:   f.MaxPIDs > f.PIDs && below(f.MaxPIDs-f.PIDs, f.MaxPIDs, pidsLeast),
-	}
-}
-
 // figures reads the machine's figures.
 func (a *Agent) figures() Figures {
 	f := Figures{MemoryAvailable: uint64(meminfo("MemAvailable:")), MemoryTotal: uint64(a.host.Memory)}

@@ -166,6 +166,12 @@ func (s *stage) happen(words []string) {
 		s.full = strings.Join(words[1:], " ")
 	case "refuse":
 		s.state.Refused = &Refusal{words[1], strings.Join(words[2:], " ")}
+	case "evict": // within so many seconds
+		grace, err := strconv.ParseInt(words[1], 10, 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.state.Refused, s.state.Grace = &Refusal{evicted, strings.Join(words[2:], " ")}, grace
 	case "agent-restarts":
 		s.pod = s.pod.DeepCopy()
 		s.pod.Status = s.state.Status

@@ -21,7 +21,7 @@ func pure() []string {
 		"proxy/...",
 		"network/route/plan.go",
 		"dns/answer.go",
-		"node/pod.go", "node/admit.go", "node/evict.go", "node/status.go", "node/fence.go", "node/manifest.go",
+		"node/pod.go", "node/admit.go", "node/evict.go", "node/status.go", "node/fence.go", "node/manifest.go", "node/thresholds.go",
 		"watchcache/log.go",
 	}
 }
