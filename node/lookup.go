@@ -82,7 +82,7 @@ func (a *Agent) Pods(ctx context.Context) ([]*corev1.Pod, error) {
 // find looks a pod up by name; uid may be "". It is for the loop.
 func (a *Agent) find(namespace, name string, uid types.UID) *record {
 	r := a.pods[a.byName[view.Key{Namespace: namespace, Name: name}]]
-	if r == nil || uid != "" && r.uid != uid {
+	if r == nil || uid != "" && r.uid != uid && !r.shownAs(uid) {
 		return nil
 	}
 	return r

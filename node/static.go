@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/skiff-sh/skiff/client"
 	"github.com/skiff-sh/skiff/event"
@@ -186,6 +187,12 @@ func (a *Agent) mirrored(mirror *corev1.Pod, now time.Time) {
 		a.step(r, now)
 	}
 	a.mirror(key)
+}
+
+// shownAs reports whether the API shows the pod by another UID: whoever asks for the
+// mirror means the static pod.
+func (r *record) shownAs(uid types.UID) bool {
+	return isStatic(r.pod) && r.writer.base != nil && r.writer.base.UID == uid
 }
 
 func (a *Agent) staticAt(key view.Key) *record {

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/skiff-sh/skiff/node"
 	"github.com/skiff-sh/skiff/resource"
 	"github.com/skiff-sh/skiff/view"
 )
@@ -39,6 +40,9 @@ func TestRunsPodsFromFiles(t *testing.T) {
 	}
 	first := w.untilPod("own-node-a", "is ready", ready)
 	container := first.Status.ContainerStatuses[0].ContainerID
+	if _, err := w.agent.Exec(t.Context(), "default", first.Name, first.UID, "main", []string{"/prog"}, node.Streams{Stdout: true}); err != nil {
+		t.Errorf("exec by the mirror's UID: %v", err)
+	}
 	again := func(uid types.UID) func(*corev1.Pod) bool {
 		return func(p *corev1.Pod) bool { return p.UID != uid && ready(p) }
 	}
