@@ -64,5 +64,10 @@ timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 4G \
   -kernel "$cache/vmlinuz" -initrd "$cache/root.cpio" -no-reboot \
   -append "console=ttyS0 quiet panic=-1 rdinit=/init systemd.unit=guest.service systemd.show_status=0 CHECK=$(printf %s "${1:-}" | tr ' ' .)" \
   -nic user,model=virtio-net-pci,restrict=on,ipv6=off \
-  -display none -serial "file:$cache/console.log" -serial stdio </dev/null | tee "$cache/result"
-grep -q ' 0 failed' "$cache/result"
+  -display none -serial "file:$cache/console.log" -serial stdio </dev/null | tee "$cache/result" || true
+if ! tail -n 1 "$cache/result" | grep -q ' passed, '; then
+  tail -n 20 "$cache/console.log"
+  echo "the checks did not come to their end (10 minutes at most); the console is in $cache/console.log"
+  exit 1
+fi
+tail -n 1 "$cache/result" | grep -q ' 0 failed'
