@@ -69,6 +69,7 @@ type settings struct {
 	etcd                                                                                                         cluster.EtcdConfig
 	dnsStubs                                                                                                     []string
 	eviction                                                                                                     node.EvictionConfig
+	signing                                                                                                      time.Duration
 }
 
 func (s *settings) flags(cmd *cobra.Command) {
@@ -85,6 +86,7 @@ func (s *settings) flags(cmd *cobra.Command) {
 	f.StringVar(&s.registries, "registries", "", "directory with a hosts.toml per image registry: mirrors, authorities")
 	f.StringVar(&s.manifests, "pod-manifest-path", "", "directory with static pods: the node runs them without the API server")
 	evictionFlags(f, &s.eviction)
+	f.DurationVar(&s.signing, "cluster-signing-duration", 0, "how long certificates are valid that the cluster signs on request (default 8760h)")
 	f.StringSliceVar(&s.etcd.Servers, "etcd-servers", nil, "URLs of an etcd to use in place of the built-in one")
 	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "authority of that etcd's certificates")
 	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "certificate to show to that etcd")
@@ -129,6 +131,9 @@ func (s *settings) apply(c *cluster.Config) error {
 			return fmt.Errorf("%s %q is not a range of addresses; give one such as 10.100.0.0/16", set.flag, set.value)
 		}
 		*set.into = prefix
+	}
+	if s.signing != 0 {
+		c.SigningDuration = s.signing
 	}
 	c.Failover = c.Failover || s.failover
 	if s.noNode {

@@ -101,8 +101,8 @@ func agentCommand() *cobra.Command {
 		Short: "Run this machine as a node of a cluster elsewhere, in the foreground",
 		Long: `Run this machine as a node of a cluster elsewhere, in the foreground.
 
-The token is needed to join only: the certificate that the node gets is kept, and
-made anew at each start. Its pods go on when it ends. "skiff down --name agent" stops them and takes back
+The token is needed to join only: the certificates that the node gets are kept, and
+renewed while it runs. Its pods go on when it ends. "skiff down --name agent" stops them and takes back
 what the node changed on this machine; "skiff image load --name agent" loads images.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

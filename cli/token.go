@@ -18,7 +18,8 @@ func tokenCommand() *cobra.Command {
 		Use:   "token",
 		Short: "Tokens by which other machines join (\"skiff agent --token\")",
 		Long: `Print the cluster's own token, by which other machines join with "skiff agent".
-It is valid as long as the cluster is. The commands below make and revoke others.`,
+It is valid until it is revoked; another takes its place then. The commands below make
+and revoke others.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			paths, err := which.paths()

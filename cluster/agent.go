@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -86,34 +87,8 @@ func RunAgent(ctx context.Context, config AgentConfig, log *slog.Logger) error {
 		return err
 	}
 	defer unlock()
-	keep := pki.Directory{Path: Paths{Data: config.DataDir}.PKI(), Now: time.Now}
-	kept, err := keptIdentity(keep, config.NodeName)
-	if err != nil {
-		return err
-	}
-	token, err := tokenOrKept(config.Token, kept, time.Now())
-	if err != nil {
-		return err
-	}
-	address := nodeAddress(netip.Addr{})
-	ask, stop := config.boundedByFence(ctx)
-	defer stop()
-	answer, key, err := askToJoin(ask, config.Server, token, kept, config.NodeName, []netip.Addr{address})
-	if before := config.joinedBefore(kept, err); before != nil {
-		log.Warn("the server is away; the node begins with its static pods", "err", err)
-		return runNode(ctx, config, before, kept, nodeTraits{address, labels, taints}, log)
-	}
-	if err != nil {
-		return errors.Join(err, config.fenceUnjoined(err))
-	}
-	id, err := identityOf(answer, key)
-	if err != nil {
-		return err
-	}
-	if err := id.keep(keep); err != nil {
-		return err
-	}
-	return runNode(ctx, config, answer, id, nodeTraits{address, labels, taints}, log)
+	n := &joiningNode{config: config, address: nodeAddress(netip.Addr{}), labels: labels, taints: taints, log: log}
+	return n.run(ctx)
 }
 
 // joinedBefore returns what the server answered before, for a node with static pods
@@ -129,59 +104,135 @@ func (c *AgentConfig) joinedBefore(kept *identity, cause error) *joinAnswer {
 		return nil
 	}
 	return &joinAnswer{
+		Authority:   kept.authority.CertificatePEM(),
 		ServiceCIDR: settings.ServiceCIDR, ClusterCIDR: clusterRange(settings.PodCIDR),
 		Domain: settings.Domain, DNSStubs: settings.DNSStubs,
 	}
 }
 
-// nodeTraits are what a machine says of its node.
-type nodeTraits struct {
+// joiningNode is a machine on its way to be a node, and then while it is one.
+type joiningNode struct {
+	config  AgentConfig
 	address netip.Addr
 	labels  map[string]string
 	taints  []corev1.Taint
+	log     *slog.Logger
+
+	answer *joinAnswer
+	api    client.RemoteConfig // as the node itself
 }
 
-// runNode runs the node with a cache that is fed over HTTP.
-func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *identity, traits nodeTraits, log *slog.Logger) error {
+func (n *joiningNode) run(ctx context.Context) error {
+	keep := pki.Directory{Path: Paths{Data: n.config.DataDir}.PKI(), Now: time.Now}
+	kept, err := keptIdentity(keep, n.config.NodeName)
+	if err != nil {
+		return err
+	}
+	token, kept, err := tokenOrKept(n.config.Token, kept, time.Now())
+	if err != nil {
+		return err
+	}
+	ask, stop := n.config.boundedByFence(ctx)
+	defer stop()
+	n.answer, err = askToJoin(ask, n.config.Server, token, kept, n.config.NodeName)
+	if before := n.config.joinedBefore(kept, err); before != nil {
+		n.log.Warn("the server is away; the node begins with its static pods", "err", err)
+		n.answer, err = before, nil
+	}
+	if err != nil {
+		return errors.Join(err, n.config.fenceUnjoined(err))
+	}
+	certificate, err := pki.ParseCertificate(n.answer.Authority)
+	if err != nil {
+		return fmt.Errorf("join %s: the cluster's authority: %w", n.config.Server, err)
+	}
+	role, err := n.role(&pki.Pair{Certificate: certificate})
+	if err != nil {
+		return err
+	}
+	go role.prepare(ctx) //nolint:errcheck // whoever needs it gets the error
+	transport := &renewableTransport{authority: role.authority}
+	n.api = client.RemoteConfig{Server: n.config.Server, Log: n.log, HTTP: &http.Client{Transport: transport}}
+	own := &nodeCertificate{wish: clientWish(n.config.NodeName), file: keptClient, keep: keep, api: n.api, use: transport.use, log: n.log}
+	if kept != nil {
+		own.pair = kept.node
+		transport.use(kept.node)
+	} else if err := n.bootstrap(ctx, own, role.authority, token); err != nil {
+		return err
+	}
+	serving := &nodeCertificate{
+		wish: servingWish(n.config.NodeName, n.address), file: keptServing, keep: keep, api: n.api, log: n.log,
+		use: func(p *pki.Pair) { role.serving.Set(p.TLS()) },
+	}
+	if pair := keptPair(keep, keptServing, serving.wish, certificate); pair != nil {
+		serving.pair = pair
+		serving.use(pair)
+	}
+	parts := &components{ctx: ctx, log: n.log}
+	parts.start("client-certificate", own.run)
+	parts.start("serving-certificate", serving.run)
+	return n.runNode(parts, role)
+}
+
+// bootstrap gets the node's first certificate by its token. The authority is kept
+// first: the certificate is of use with it only.
+func (n *joiningNode) bootstrap(ctx context.Context, own *nodeCertificate, authority *pki.Pair, token JoinToken) error {
+	if err := pki.WriteFile(filepath.Join(own.keep.Path, keptAuthority), authority.CertificatePEM()); err != nil {
+		return err
+	}
+	transport := nodeTransport(authority)
+	defer transport.CloseIdleConnections()
+	first := *own
+	first.api.HTTP = &http.Client{Transport: tokenTransport{transport, token.Secret}}
+	if err := first.renew(ctx); err != nil {
+		return fmt.Errorf("join %s: %w", n.config.Server, err)
+	}
+	own.pair = first.pair
+	return nil
+}
+
+// role is the node as the cluster wants it.
+func (n *joiningNode) role(authority *pki.Pair) (*nodeRole, error) {
 	settings := Config{
-		Name: agentName, ID: config.ID, DataDir: config.DataDir, Node: true, NodeName: config.NodeName, NodeListen: config.NodeListen,
-		ServiceCIDR: answer.ServiceCIDR, Domain: answer.Domain, Runtime: RuntimeDir(),
-		DNSStubs:   answer.DNSStubs,
-		Registries: config.Registries, PodManifests: config.PodManifests, Eviction: config.Eviction,
+		Name: agentName, ID: n.config.ID, DataDir: n.config.DataDir, Node: true, NodeName: n.config.NodeName, NodeListen: n.config.NodeListen,
+		ServiceCIDR: n.answer.ServiceCIDR, Domain: n.answer.Domain, Runtime: RuntimeDir(),
+		DNSStubs:   n.answer.DNSStubs,
+		Registries: n.config.Registries, PodManifests: n.config.PodManifests, Eviction: n.config.Eviction,
 	}
 	if before, err := LoadConfig(settings.Paths()); err == nil {
 		settings.PodCIDR = before.PodCIDR // until the cluster says otherwise
 	}
 	if err := settings.Save(); err != nil { // "skiff down" and "skiff image" find the node by it
-		return err
+		return nil, err
 	}
-	node := settings.nodeConfig(traits.address)
-	node.ClusterCIDR, node.Labels, node.Taints = answer.ClusterCIDR, traits.labels, traits.taints
-	if config.Failover {
+	node := settings.nodeConfig(n.address)
+	node.ClusterCIDR, node.Labels, node.Taints = n.answer.ClusterCIDR, n.labels, n.taints
+	if n.config.Failover {
 		node.Lease = failoverLease
 	}
-	node.Routes = !config.Address.IsValid()
-	role := &nodeRole{log: log, id: id, config: node, keep: func(pods netip.Prefix) error {
+	node.Routes = !n.config.Address.IsValid()
+	return &nodeRole{log: n.log, authority: authority, serving: pki.NewCurrent(), config: node, keep: func(pods netip.Prefix) error {
 		settings.PodCIDR = pods
 		return settings.Save()
-	}}
-	remote := client.NewRemote(client.RemoteConfig{
-		Server: config.Server, Log: log,
-		HTTP: &http.Client{Transport: nodeTransport(id)},
-		Watched: []client.Watched{
-			{Kind: resource.Pods.Info}, // of all nodes: network policies speak of them
-			{Kind: resource.NetworkPolicies.Info},
-			{Kind: resource.Nodes.Info}, // to route to their pods
-			{Kind: resource.PodCertificateRequests.Info, Fields: "spec.nodeName=" + config.NodeName},
-			{Kind: resource.ClusterTrustBundles.Info}, {Kind: resource.PersistentVolumes.Info}, {Kind: resource.RuntimeClasses.Info},
-			{Kind: resource.Services.Info}, {Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info},
-		},
-		Follow: &client.Follow{Of: resource.Pods.Info, Refs: podRefs(config.NodeName)},
-	})
-	parts := &components{ctx: ctx, log: log}
+	}}, nil
+}
+
+// runNode runs the node with a cache that is fed over HTTP.
+func (n *joiningNode) runNode(parts *components, role *nodeRole) error {
+	api := n.api
+	api.Watched = []client.Watched{
+		{Kind: resource.Pods.Info}, // of all nodes: network policies speak of them
+		{Kind: resource.NetworkPolicies.Info},
+		{Kind: resource.Nodes.Info}, // to route to their pods
+		{Kind: resource.PodCertificateRequests.Info, Fields: "spec.nodeName=" + n.config.NodeName},
+		{Kind: resource.ClusterTrustBundles.Info}, {Kind: resource.PersistentVolumes.Info}, {Kind: resource.RuntimeClasses.Info},
+		{Kind: resource.Services.Info}, {Kind: resource.EndpointSlices.Info}, {Kind: resource.Namespaces.Info},
+	}
+	api.Follow = &client.Follow{Of: resource.Pods.Info, Refs: podRefs(n.config.NodeName)}
+	remote := client.NewRemote(api)
 	parts.start("watches", remote.Run)
 	role.startAgent(parts, remote, remote.Synced)
-	if err := remote.Synced(ctx); err != nil {
+	if err := remote.Synced(parts.ctx); err != nil {
 		parts.wg.Wait()
 		return err
 	}
@@ -189,22 +240,6 @@ func runNode(ctx context.Context, config AgentConfig, answer *joinAnswer, id *id
 	parts.start("trim", trimAfterStart)
 	parts.wg.Wait()
 	return nil
-}
-
-// A connection that has been silent for silentConnection is asked for a sign of
-// life, and given up after deadConnection, so that a node is back soon after its
-// network is.
-const (
-	silentConnection = 3 * time.Second
-	deadConnection   = 2 * time.Second
-)
-
-func nodeTransport(id *identity) *http.Transport {
-	return &http.Transport{
-		TLSClientConfig: id.clientTLS(id.node), ForceAttemptHTTP2: true,
-		DialContext: (&net.Dialer{Timeout: deadConnection}).DialContext,
-		HTTP2:       &http.HTTP2Config{SendPingTimeout: silentConnection, PingTimeout: deadConnection},
-	}
 }
 
 // podRefs are the secrets and config maps that a node's pods name: those that

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -43,6 +44,9 @@ type Config struct {
 	// Failover has further nodes on this machine noticed in seconds when they are
 	// silent, and their pods replaced; see failover.go.
 	Failover bool `json:"failover,omitempty"`
+	// SigningDuration is how long the certificates are valid that the cluster signs on
+	// request, such as those of further nodes; 0 for a year.
+	SigningDuration time.Duration `json:"signingDuration,omitempty"`
 	// ID is set where links, tables and groups are not called by Name.
 	ID string `json:"id,omitempty"`
 	// Etcd is where the store is, if not in this process: several servers then
@@ -71,6 +75,9 @@ const (
 	defaultNodeCIDR    = "10.245.0.0/24"
 	defaultDomain      = "cluster.local"
 )
+
+// shortestSigning leaves a node time to get its next certificate.
+const shortestSigning = 5 * time.Second
 
 // DefaultConfig is the configuration of a cluster of a name.
 func DefaultConfig(name string) Config {
@@ -112,6 +119,9 @@ func (c *Config) Validate() error {
 	}
 	if c.ServiceCIDR.Bits() < 8 || c.ServiceCIDR.Bits() > c.ServiceCIDR.Addr().BitLen()-4 {
 		errs = append(errs, fmt.Errorf("--service-cidr %q: must be a range such as %s", c.ServiceCIDR, defaultServiceCIDR))
+	}
+	if c.SigningDuration < 0 || c.SigningDuration > 0 && c.SigningDuration < shortestSigning {
+		errs = append(errs, fmt.Errorf("--cluster-signing-duration %s: give at least %s, such as 8760h", c.SigningDuration, shortestSigning))
 	}
 	_, err := schedulerProfiles(c.SchedulerConfig)
 	errs = append(errs, c.Etcd.validate(), registriesDir(c.Registries), manifestsDir(c.PodManifests), evictionThresholds(c.Eviction), c.stubs(), err)

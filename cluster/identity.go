@@ -1,8 +1,8 @@
 package cluster
 
 import (
-	"crypto/ecdsa"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,7 +25,7 @@ type identity struct {
 	server    *pki.Pair // of the API server, towards clients
 	toNodes   *pki.Pair // of the API server, towards node agents
 	admin     *pki.Pair
-	node      *pki.Pair // of the node agent, both as server and as client
+	node      *pki.Pair // of the node agent: in the server's process as server, elsewhere as client
 	tokens    *signingKeys
 }
 
@@ -130,32 +130,12 @@ func (id *identity) clientTLS(p *pki.Pair) *tls.Config {
 	}
 }
 
-// identityOf is the identity of a node that has joined.
-func identityOf(answer *joinAnswer, key *ecdsa.PrivateKey) (*identity, error) {
-	authority, err := pki.ParseCertificate(answer.Authority)
-	if err != nil {
-		return nil, err
-	}
-	certificate, err := pki.ParseCertificate(answer.Certificate)
-	if err != nil {
-		return nil, err
-	}
-	return &identity{authority: &pki.Pair{Certificate: authority}, node: &pki.Pair{Certificate: certificate, Key: key}}, nil
-}
-
+// Files of a node that has joined.
 const (
-	keptNode      = "kubelet"
 	keptAuthority = "ca.crt"
+	keptClient    = "kubelet-client"
+	keptServing   = "kubelet-serving"
 )
-
-// keep stores what a node has joined with, so that it needs no token when it
-// begins again.
-func (id *identity) keep(d pki.Directory) error {
-	if err := d.Store(keptNode, id.node); err != nil {
-		return err
-	}
-	return pki.WriteFile(filepath.Join(d.Path, keptAuthority), id.authority.CertificatePEM())
-}
 
 // keptIdentity is what a node of a name has joined with before, nil if it has
 // not, or what is left of it is of no use: then a token is needed.
@@ -171,22 +151,40 @@ func keptIdentity(d pki.Directory, name string) (*identity, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // joining writes it anew
 	}
-	node, err := d.Load(keptNode)
-	if err != nil || node.Certificate.CheckSignatureFrom(authority) != nil || node.Certificate.Subject.CommonName != authn.NodePrefix+name {
-		return nil, nil //nolint:nilerr // likewise, such as after a crash between the two files of a pair
+	node := keptPair(d, keptClient, clientWish(name), authority)
+	if node == nil {
+		return nil, nil
 	}
 	return &identity{authority: &pki.Pair{Certificate: authority}, node: node}, nil
 }
 
-// tokenOrKept is the token that was given. Without one a node that has joined
-// before goes by what it has kept.
-func tokenOrKept(text string, kept *identity, now time.Time) (JoinToken, error) {
-	if text != "" || kept == nil {
-		return ParseJoinToken(text)
+// keptPair is a certificate that a node has kept, nil unless it is what the node
+// wishes for, of its authority.
+func keptPair(d pki.Directory, file string, wish certificateWish, authority *x509.Certificate) *pki.Pair {
+	pair, err := d.LoadWhole(file)
+	if err != nil || pair.Certificate.CheckSignatureFrom(authority) != nil || !wish.fits(pair.Certificate) {
+		return nil
 	}
-	if end := kept.node.Certificate.NotAfter; !now.Before(end) {
-		return JoinToken{}, fmt.Errorf("the node's certificate expired on %s: make a token with \"skiff token create\" on the server and pass it with --token",
-			end.Format(time.DateOnly))
+	return pair
+}
+
+// expired tells whether the node's certificate is of no use any more.
+func (id *identity) expired(now time.Time) bool { return !now.Before(id.node.Certificate.NotAfter) }
+
+// tokenOrKept is the token that was given, and what the node has kept where that is
+// of use: of the token's cluster. Without a token a node that has joined before goes
+// by what it has kept.
+func tokenOrKept(text string, kept *identity, now time.Time) (JoinToken, *identity, error) {
+	if text == "" && kept != nil {
+		if kept.expired(now) {
+			return JoinToken{}, nil, fmt.Errorf("the node's certificate expired on %s: make a token with \"skiff token create\" on the server and pass it with --token",
+				kept.node.Certificate.NotAfter.Format(time.DateOnly))
+		}
+		return JoinToken{AuthorityHash: kept.authority.Hash()}, kept, nil
 	}
-	return JoinToken{AuthorityHash: kept.authority.Hash()}, nil
+	token, err := ParseJoinToken(text)
+	if kept != nil && (kept.authority.Hash() != token.AuthorityHash || kept.expired(now)) {
+		kept = nil
+	}
+	return token, kept, err
 }

@@ -3,18 +3,11 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -24,31 +17,26 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/skiff-sh/skiff/apiserver/authn"
+	"github.com/skiff-sh/skiff/cluster/controlplane"
 	"github.com/skiff-sh/skiff/dns"
-	"github.com/skiff-sh/skiff/pki"
 )
 
 // joinPath is where a machine asks to become a node. It is no part of the
 // Kubernetes API.
 const joinPath = "/skiff/v1/join"
 
-// joinRequest is what a machine sends: its name, the addresses it serves at, and
-// the public key that it wants signed. The private key never leaves it.
+// joinRequest is what a machine sends: the name of its node.
 type joinRequest struct {
-	NodeName  string       `json:"nodeName"`
-	Addresses []netip.Addr `json:"addresses"`
-	Request   []byte       `json:"request"` // certificate request, PEM
+	NodeName string `json:"nodeName"`
 }
 
 // joinAnswer is what the machine needs to be a node.
 type joinAnswer struct {
-	Certificate []byte       `json:"certificate"` // PEM
-	Authority   []byte       `json:"authority"`   // PEM
+	Authority   []byte       `json:"authority"` // PEM
 	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
 	ClusterCIDR netip.Prefix `json:"clusterCIDR"`
 	Domain      string       `json:"domain"`
@@ -57,7 +45,7 @@ type joinAnswer struct {
 
 // JoinToken lets a machine join: it proves the right to, and names the
 // cluster's authority, so that the machine can tell it from an impostor. Its
-// secret is the cluster's own, or a bootstrap token.
+// secret is a bootstrap token.
 type JoinToken struct{ Secret, AuthorityHash string }
 
 const tokenPrefix = "skiff1"
@@ -91,23 +79,9 @@ func ReadJoinToken(paths Paths) (string, error) {
 	return string(data), err
 }
 
-// ensureJoinToken makes the cluster's token unless there is one.
-func ensureJoinToken(paths Paths, authority *pki.Pair) (JoinToken, error) {
-	if data, err := os.ReadFile(paths.JoinToken()); err == nil {
-		return ParseJoinToken(string(data))
-	}
-	secret := make([]byte, 24)
-	if _, err := rand.Read(secret); err != nil {
-		return JoinToken{}, fmt.Errorf("make join token: %w", err)
-	}
-	token := JoinToken{Secret: base64.RawURLEncoding.EncodeToString(secret), AuthorityHash: authority.Hash()}
-	return token, pki.WriteFile(paths.JoinToken(), []byte(token.String()+"\n"))
-}
-
 // joiner answers join requests.
 type joiner struct {
 	config Config
-	token  JoinToken
 	id     *identity
 	user   func(*http.Request) (authn.User, error)
 }
@@ -116,15 +90,11 @@ type joiner struct {
 // may become any, and a node itself.
 func mayJoin(user authn.User, name string) bool {
 	node, isNode := user.Node()
-	return user.In(joinGroup) || isNode && node == name
+	return user.In(controlplane.JoinGroup) || isNode && node == name
 }
 
 // allowed tells whether whoever asks may become the node of a name.
 func (j *joiner) allowed(r *http.Request, name string) bool {
-	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if subtle.ConstantTimeCompare([]byte(given), []byte(j.token.Secret)) == 1 {
-		return true
-	}
 	// A certificate comes before a token; that of another name is no reason to
 	// refuse a token that is valid.
 	bare := r.Clone(r.Context())
@@ -137,8 +107,8 @@ func (j *joiner) allowed(r *http.Request, name string) bool {
 	return false
 }
 
-// ServeHTTP signs a node's certificate for whoever has a token, and anew for the
-// node itself.
+// ServeHTTP tells what the cluster decides for a node, to whoever has a token, and to
+// the node itself. Certificates are asked for by the Kubernetes API.
 func (j *joiner) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var req joinRequest
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&req); err != nil {
@@ -162,48 +132,23 @@ func (j *joiner) join(req joinRequest) (*joinAnswer, error) {
 	if problems := validation.IsDNS1123Subdomain(req.NodeName); len(problems) > 0 {
 		return nil, fmt.Errorf("node name %q: %s", req.NodeName, strings.Join(problems, "; "))
 	}
-	block, _ := pem.Decode(req.Request)
-	if block == nil {
-		return nil, errors.New("the certificate request is not PEM")
-	}
-	csr, err := x509.ParseCertificateRequest(block.Bytes)
-	if err == nil {
-		err = csr.CheckSignature()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the certificate request is not valid: %w", err)
-	}
-	leaf := nodeLeaf(req.NodeName, netip.MustParseAddr("127.0.0.1"))
-	leaf.Addresses = append(leaf.Addresses, req.Addresses...)
-	certificate, err := j.id.authority.Sign(leaf, csr.PublicKey, time.Now())
-	if err != nil {
-		return nil, err
-	}
 	return &joinAnswer{
-		Certificate: (&pki.Pair{Certificate: certificate}).CertificatePEM(), Authority: j.id.authority.CertificatePEM(),
+		Authority:   j.id.authority.CertificatePEM(),
 		ServiceCIDR: j.config.ServiceCIDR, ClusterCIDR: clusterRange(j.config.PodCIDR), Domain: j.config.Domain,
 		DNSStubs: j.config.DNSStubs,
 	}, nil
 }
 
-// askToJoin makes a key and has it signed by the cluster that the token names. A
-// node that has joined before shows the certificate that it has kept.
-func askToJoin(ctx context.Context, server string, token JoinToken, kept *identity, name string, addresses []netip.Addr) (*joinAnswer, *ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// askToJoin asks the cluster that the token names what a node must know. A node that
+// has joined before shows the certificate that it has kept.
+func askToJoin(ctx context.Context, server string, token JoinToken, kept *identity, name string) (*joinAnswer, error) {
+	body, err := json.Marshal(joinRequest{NodeName: name})
 	if err != nil {
-		return nil, nil, fmt.Errorf("make the node's key: %w", err)
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "system:node:" + name}}, key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make the node's certificate request: %w", err)
-	}
-	body, err := json.Marshal(joinRequest{NodeName: name, Addresses: addresses, Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})})
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode the join request: %w", err)
+		return nil, fmt.Errorf("encode the join request: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(server, "/")+joinPath, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, fmt.Errorf("--server %q: %w; give a URL such as https://10.0.0.1:6443", server, err)
+		return nil, fmt.Errorf("--server %q: %w; give a URL such as https://10.0.0.1:6443", server, err)
 	}
 	if token.Secret != "" {
 		req.Header.Set("Authorization", "Bearer "+token.Secret)
@@ -217,21 +162,21 @@ func askToJoin(ctx context.Context, server string, token JoinToken, kept *identi
 	client := &http.Client{Transport: transport}
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, nil, fmt.Errorf("join %s: %w", server, err)
+		return nil, fmt.Errorf("join %s: %w", server, err)
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
-		return nil, nil, fmt.Errorf("join %s: %w", server, err)
+		return nil, fmt.Errorf("join %s: %w", server, err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("join %s: %s", server, strings.TrimSpace(string(data)))
+		return nil, fmt.Errorf("join %s: %s", server, strings.TrimSpace(string(data)))
 	}
 	answer := &joinAnswer{}
 	if err := json.Unmarshal(data, answer); err != nil {
-		return nil, nil, fmt.Errorf("join %s: the answer is not a cluster's: %w", server, err)
+		return nil, fmt.Errorf("join %s: the answer is not a cluster's: %w", server, err)
 	}
-	return answer, key, nil
+	return answer, nil
 }
 
 // pinned accepts a server whose chain ends in the authority that the token

@@ -15,11 +15,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
 
-// joinGroup is the group of bootstrap tokens that let machines join. Bootstrap
-// tokens of other tools are not in it.
-const joinGroup = "system:bootstrappers:skiff:join"
+	"github.com/skiff-sh/skiff/client"
+	"github.com/skiff-sh/skiff/cluster/controlplane"
+	"github.com/skiff-sh/skiff/pki"
+	"github.com/skiff-sh/skiff/resource"
+	"github.com/skiff-sh/skiff/view"
+)
 
 const (
 	bootstrapTokens = "/api/v1/namespaces/kube-system/secrets"
@@ -61,25 +63,58 @@ func CreateJoinToken(ctx context.Context, config Config, ttl time.Duration, desc
 	if err != nil {
 		return NewToken{}, err
 	}
-	random := strings.ToLower(rand.Text())
-	id, secret := random[:6], random[6:22]
 	expires := ""
 	if ttl > 0 {
 		expires = time.Now().Add(ttl).UTC().Format(time.RFC3339)
 	}
-	object := joinSecret(id, secret, description, expires)
+	made, object := newJoinToken(token.AuthorityHash, description, expires)
 	if err := a.send(ctx, http.MethodPost, bootstrapTokens, object, nil); err != nil {
 		return NewToken{}, err
 	}
-	token.Secret = id + "." + secret
-	return NewToken{BootstrapToken: bootstrapTokenOf(object), Token: token.String()}, nil
+	return NewToken{BootstrapToken: bootstrapTokenOf(object), Token: made.String()}, nil
+}
+
+// newJoinToken makes a token, and the object that makes it valid.
+func newJoinToken(authorityHash, description, expires string) (JoinToken, *corev1.Secret) {
+	random := strings.ToLower(rand.Text())
+	id, secret := random[:6], random[6:22]
+	return JoinToken{Secret: id + "." + secret, AuthorityHash: authorityHash}, joinSecret(id, secret, description, expires)
+}
+
+// id is what others may know of a token.
+func (t JoinToken) id() string {
+	id, _, _ := strings.Cut(t.Secret, ".")
+	return id
+}
+
+const ownDescription = "the cluster's own; revoked, another takes its place"
+
+// ensureJoinToken makes the cluster's own token, which never expires, unless there
+// is one. One whose object is gone has been revoked.
+func ensureJoinToken(ctx context.Context, c client.Client, paths Paths, authority *pki.Pair) error {
+	if text, err := ReadJoinToken(paths); err == nil {
+		if token, err := ParseJoinToken(text); err == nil && token.AuthorityHash == authority.Hash() {
+			if _, ok := view.Get(c.Cache().View(), resource.Secrets, metav1.NamespaceSystem, bootstrapPrefix+token.id()); ok {
+				return nil
+			}
+		}
+	}
+	token, object := newJoinToken(authority.Hash(), ownDescription, "")
+	if _, err := c.Do(ctx, client.Create(resource.Secrets, object)); err != nil {
+		return fmt.Errorf("make the cluster's join token: %w", err)
+	}
+	return token.write(paths)
+}
+
+func (t JoinToken) write(paths Paths) error {
+	return pki.WriteFile(paths.JoinToken(), []byte(t.String()+"\n"))
 }
 
 // joinSecret is the object that holds a token, with the keys of the
 // documentation's page "Authenticating with Bootstrap Tokens".
 func joinSecret(id, secret, description, expires string) *corev1.Secret {
 	data := map[string][]byte{
-		"token-id": []byte(id), "token-secret": []byte(secret), "auth-extra-groups": []byte(joinGroup),
+		"token-id": []byte(id), "token-secret": []byte(secret), "auth-extra-groups": []byte(controlplane.JoinGroup),
 		bootstrapUsage + "authentication": []byte("true"),
 	}
 	if description != "" {
@@ -131,7 +166,9 @@ func BootstrapTokens(ctx context.Context, config Config) ([]BootstrapToken, erro
 
 var tokenID = regexp.MustCompile(`\A[a-z0-9]{6}\z`)
 
-// RevokeToken makes a bootstrap token void. Nodes that have joined by it stay.
+// RevokeToken makes a bootstrap token void. Nodes that have joined by it stay. In
+// place of the cluster's own, which further nodes on this machine join by, there is
+// another then.
 func RevokeToken(ctx context.Context, config Config, id string) error {
 	if !tokenID.MatchString(id) {
 		return fmt.Errorf("token ID %q: give the six letters and digits that \"skiff token list\" shows", id)
@@ -140,5 +177,24 @@ func RevokeToken(ctx context.Context, config Config, id string) error {
 	if errors.Is(err, errNotFound) {
 		return fmt.Errorf("there is no token %q: \"skiff token list\" shows those that there are", id)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	text, err := ReadJoinToken(config.Paths())
+	if err != nil {
+		return err
+	}
+	own, err := ParseJoinToken(text)
+	if err != nil || own.id() != id {
+		return err
+	}
+	a, err := runningAdmin(config)
+	if err != nil {
+		return err
+	}
+	next, object := newJoinToken(own.AuthorityHash, ownDescription, "")
+	if err := a.send(ctx, http.MethodPost, bootstrapTokens, object, nil); err != nil {
+		return fmt.Errorf("make another join token for the cluster: %w", err)
+	}
+	return next.write(config.Paths())
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -164,9 +163,10 @@ func (n *NodeConfig) agent() node.Config {
 // nodeRole is a node while it runs: container engine, agent, service rules and
 // DNS.
 type nodeRole struct {
-	config NodeConfig
-	id     *identity
-	log    *slog.Logger
+	config    NodeConfig
+	authority *pki.Pair
+	serving   *pki.Current // certificate of the agent's own API
+	log       *slog.Logger
 
 	// keep, where not nil, has a range of pod addresses known at the next start, when the
 	// server may be away.
@@ -253,10 +253,9 @@ func (n *nodeRole) runAgent(ctx context.Context, c client.Client, synced func(co
 	if err != nil {
 		return fmt.Errorf("--node-listen %s: %w; choose another port", n.config.Listen, err)
 	}
-	certificate := n.id.node.TLS()
 	api := nodeapi.New(nodeapi.Config{
-		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil },
-		ClientCAs:   pki.Pool(n.id.authority),
+		Certificate: n.serving.GetCertificate,
+		ClientCAs:   pki.Pool(n.authority),
 		Node:        n.config.Name,
 		Access:      nodeapi.NewReviews(reviewer),
 	}, agent, log)

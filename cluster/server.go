@@ -163,17 +163,23 @@ func (s *server) run(ctx context.Context) error {
 	feed := &components{ctx: feeding, log: s.log}
 	feed.start("store-feed", s.api.Feed)
 	defer func() { endFeed(); feed.wg.Wait() }()
-	token, err := ensureJoinToken(s.config.Paths(), s.id.authority)
-	if err != nil {
-		return err
-	}
-	stopHTTP := s.serveHTTP(token)
-	all := controlplane.Controllers(resource.All(), s.id.authority, s.tokens().SignLegacy, s.config.podRanges(), controlplane.Metrics(s.api.Usage(), s.api.View), time.Now())
+	stopHTTP := s.serveHTTP()
+	all := controlplane.Controllers(controlplane.Deps{
+		Kinds: resource.All(), Authority: controlplane.Signer{Pair: s.id.authority, Life: s.config.SigningDuration},
+		SignToken: s.tokens().SignLegacy, PodRanges: s.config.podRanges(),
+		Metrics: controlplane.Metrics(s.api.Usage(), s.api.View), Started: time.Now(),
+	})
 	if err := s.api.Bootstrap(ctx, s.initial(all)); err != nil {
 		return err
 	}
 	if err := s.writeKubeconfig(); err != nil {
 		return err
+	}
+	if !s.alone { // there is nobody who would sign a node's certificate
+		admin := s.local(authn.User{Name: "kubernetes-admin", Groups: []string{authn.Masters}})
+		if err := ensureJoinToken(ctx, admin, s.config.Paths(), s.id.authority); err != nil {
+			return err
+		}
 	}
 	s.api.SetReady()
 	s.log.Info("the API server is ready", "address", s.listener.Addr().String())
@@ -213,7 +219,9 @@ func (s *server) prepareNode(ctx context.Context) *nodeRole {
 	if !s.config.Node {
 		return nil
 	}
-	role := &nodeRole{config: s.config.nodeConfig(s.address), id: s.id, log: s.log}
+	serving := pki.NewCurrent()
+	serving.Set(s.id.node.TLS())
+	role := &nodeRole{config: s.config.nodeConfig(s.address), authority: s.id.authority, serving: serving, log: s.log}
 	go role.prepare(ctx) //nolint:errcheck // whoever needs it gets the error
 	return role
 }
@@ -264,9 +272,9 @@ const lastRequests = 5 * time.Second
 // serveHTTP answers on the listener until the returned function is called. Then
 // /readyz fails, nobody is let in any more, watches end, and the requests in
 // flight get their answers.
-func (s *server) serveHTTP(token JoinToken) (stop func()) {
+func (s *server) serveHTTP() (stop func()) {
 	mux := http.NewServeMux()
-	mux.Handle("POST "+joinPath, &joiner{config: s.config, token: token, id: s.id, user: s.api.Authenticate})
+	mux.Handle("POST "+joinPath, &joiner{config: s.config, id: s.id, user: s.api.Authenticate})
 	mux.Handle("/", s.api)
 	srv := &http.Server{
 		Handler:           mux,

@@ -195,6 +195,14 @@ func (p *Pair) RenewAt() time.Time {
 	return c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 3)
 }
 
+// RotateAt is when a node asks for the next certificate: when 70 to 90 percent of
+// the life is over, by a jitter from 0 to 1, so that many nodes that began together
+// do not all ask at once.
+func (p *Pair) RotateAt(jitter float64) time.Time {
+	c := p.Certificate
+	return c.NotBefore.Add(time.Duration((0.7 + 0.2*jitter) * float64(c.NotAfter.Sub(c.NotBefore))))
+}
+
 // Fits tells whether the pair still serves for leaf at a time: it was signed by
 // the authority, has all names and uses, and a third of its life is left.
 func (p *Pair) Fits(leaf Leaf, authority *Pair, now time.Time) bool {

@@ -188,6 +188,40 @@ func (d Directory) Store(name string, pair *Pair) error {
 	return replaceFile(d.certFile(name), pair.CertificatePEM())
 }
 
+func (d Directory) wholeFile(name string) string { return filepath.Join(d.Path, name+".pem") }
+
+// StoreWhole writes a pair into one file, so that certificate and key are replaced
+// together, and keeps it over a power loss.
+func (d Directory) StoreWhole(name string, pair *Pair) error {
+	key, err := pair.KeyPEM()
+	if err != nil {
+		return err
+	}
+	return WriteFile(d.wholeFile(name), append(pair.CertificatePEM(), key...))
+}
+
+// LoadWhole reads what StoreWhole wrote; fs.ErrNotExist where it did not.
+func (d Directory) LoadWhole(name string) (*Pair, error) {
+	file := d.wholeFile(name)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	certificate, err := ParseCertificate(text)
+	if err != nil {
+		return nil, &FileError{file, err, mendBackup}
+	}
+	_, rest := pem.Decode(text)
+	key, err := parseKey(rest)
+	if err != nil {
+		return nil, &FileError{file, err, mendBackup}
+	}
+	if !key.PublicKey.Equal(certificate.PublicKey) {
+		return nil, &FileError{file, errParted, mendBackup}
+	}
+	return &Pair{Certificate: certificate, Key: key}, nil
+}
+
 // WriteFile writes a file that only root reads, whole or not at all, and keeps
 // it over a power loss.
 func WriteFile(file string, data []byte) error {

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -348,10 +349,67 @@ func TestSign(t *testing.T) {
 	}
 }
 
+// A certificate and its key in one file are replaced together.
+func TestStoreWhole(t *testing.T) {
+	a, d := authority(t), Directory{Path: t.TempDir(), Now: now}
+	if _, err := d.LoadWhole("node"); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("nothing is stored, and yet: %v", err)
+	}
+	for range 2 {
+		pair := issue(t, a, client(), now())
+		if err := d.StoreWhole("node", pair); err != nil {
+			t.Fatal(err)
+		}
+		back, err := d.LoadWhole("node")
+		if err != nil || !back.Certificate.Equal(pair.Certificate) || !back.Key.Equal(pair.Key) {
+			t.Errorf("read back %v, %v", back, err)
+		}
+	}
+	file := filepath.Join(d.Path, "node.pem")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text[:len(text)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var unusable *FileError
+	if _, err := d.LoadWhole("node"); !errors.As(err, &unusable) {
+		t.Errorf("half a file: %v", err)
+	}
+}
+
+func TestRotateAt(t *testing.T) {
+	c := &x509.Certificate{NotBefore: now(), NotAfter: now().Add(100 * time.Hour)}
+	for jitter, hours := range map[float64]time.Duration{0: 70, 0.5: 80, 1: 90} {
+		if at := (&Pair{Certificate: c}).RotateAt(jitter); at.Sub(now().Add(hours*time.Hour)).Abs() > time.Second {
+			t.Errorf("with a jitter of %v at %s, want %d hours after the beginning", jitter, at, hours)
+		}
+	}
+}
+
+// A connection that comes before the first certificate waits for it.
+func TestCurrentWaits(t *testing.T) {
+	a, current := authority(t), NewCurrent()
+	pair := issue(t, a, server(), now())
+	near, far := net.Pipe()
+	defer near.Close()
+	go func() {
+		defer far.Close()
+		tls.Server(far, &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			go current.Set(pair.TLS())
+			return current.GetCertificate(hello)
+		}}).Handshake()
+	}()
+	if err := tls.Client(near, &tls.Config{RootCAs: Pool(a), ServerName: "localhost", Time: now}).Handshake(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestCurrent replaces a server's certificate between two connections.
 func TestCurrent(t *testing.T) {
 	a := authority(t)
-	var current Current
+	current := NewCurrent()
 	for range 2 {
 		pair := issue(t, a, server(), now())
 		current.Set(pair.TLS())

@@ -43,8 +43,13 @@ func (d *Defaults) ClusterRole(name string) *rbacv1.ClusterRole {
 // AddClusterRole adds a role of Skiff's own and binds it to subjects.
 func (d *Defaults) AddClusterRole(name string, rules []rbacv1.PolicyRule, subjects ...rbacv1.Subject) {
 	d.ClusterRoles = append(d.ClusterRoles, &rbacv1.ClusterRole{ObjectMeta: defaultMeta(name), Rules: rules})
+	d.BindClusterRole(name, name, subjects...)
+}
+
+// BindClusterRole binds a role that is there to subjects.
+func (d *Defaults) BindClusterRole(name, role string, subjects ...rbacv1.Subject) {
 	d.ClusterRoleBindings = append(d.ClusterRoleBindings, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: defaultMeta(name), RoleRef: refTo("ClusterRole", name), Subjects: subjects,
+		ObjectMeta: defaultMeta(name), RoleRef: refTo("ClusterRole", role), Subjects: subjects,
 	})
 }
 

@@ -50,22 +50,29 @@ import (
 	"github.com/skiff-sh/skiff/controller/ttlafterfinished"
 	"github.com/skiff-sh/skiff/controller/volumeexpand"
 	"github.com/skiff-sh/skiff/controller/volumeprotection"
-	"github.com/skiff-sh/skiff/pki"
 	"github.com/skiff-sh/skiff/resource"
 )
 
-// Controllers lists every controller. authority is the cluster's certificate
-// authority, which signs for it; sign signs tokens of service accounts; pods is where
-// nodes' ranges of pod addresses come from; metrics are what autoscalers follow.
-func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, pods nodeipam.Config, metrics horizontalpodautoscaler.Metrics, started time.Time) []controller.Controller {
+// Deps is what controllers need beside the view.
+type Deps struct {
+	Kinds     []*resource.Info
+	Authority Signer                          // signs for the cluster's certificate authority
+	SignToken token.Sign                      // signs tokens of service accounts
+	PodRanges nodeipam.Config                 // where nodes' ranges of pod addresses come from
+	Metrics   horizontalpodautoscaler.Metrics // what autoscalers follow
+	Started   time.Time
+}
+
+// Controllers lists every controller.
+func Controllers(d Deps) []controller.Controller {
 	return []controller.Controller{
-		namespace.Controller(kinds),
+		namespace.Controller(d.Kinds),
 		serviceaccount.Controller(),
-		rootca.Controller(authority.CertificatePEM()),
-		certificates.Controller(signingOf(authority)),
+		rootca.Controller(d.Authority.CertificatePEM()),
+		certificates.Controller(d.Authority.signing()),
 		certificates.PodRequests(),
-		certificates.Publisher(authority.CertificatePEM()),
-		token.Accounts(sign, authority.CertificatePEM()),
+		certificates.Publisher(d.Authority.CertificatePEM()),
+		token.Accounts(d.SignToken, d.Authority.CertificatePEM()),
 		token.Cleaner(),
 		token.Signer(),
 		legacytoken.Tracking(),
@@ -84,7 +91,7 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, p
 		deployment.Controller(),
 		daemonset.Controller(),
 		statefulset.Controller(),
-		disruption.Controller(kinds),
+		disruption.Controller(d.Kinds),
 		disruption.Stale(),
 		endpointslice.Controller(),
 		endpoints.Controller(),
@@ -92,20 +99,20 @@ func Controllers(kinds []*resource.Info, authority *pki.Pair, sign token.Sign, p
 		ipaddress.Controller(),
 		loadbalancer.Controller(),
 		servicecidrs.Controller(),
-		nodeipam.Controller(pods),
-		nodelifecycle.Controller(nodelifecycle.Config{Started: started}),
+		nodeipam.Controller(d.PodRanges),
+		nodelifecycle.Controller(nodelifecycle.Config{Started: d.Started}),
 		tainteviction.Controller(),
 		clusterroleaggregation.Controller(),
 		flowschema.Controller(),
-		resourcequota.Controller(kinds),
+		resourcequota.Controller(d.Kinds),
 		job.Controller(),
 		job.Orphans(),
 		ttlafterfinished.Controller(),
 		cronjob.Controller(),
-		horizontalpodautoscaler.Controller(kinds, metrics),
+		horizontalpodautoscaler.Controller(d.Kinds, d.Metrics),
 		podgc.Controller(podgc.DefaultTerminatedPods),
 		clusterdns.Controller(),
-		garbagecollector.Controller(kinds),
+		garbagecollector.Controller(d.Kinds),
 	}
 }
 
@@ -162,7 +169,17 @@ func permit(d *authz.Defaults, all []controller.Controller) {
 	d.Aggregate(metricsReader, []rbacv1.PolicyRule{{
 		APIGroups: []string{"metrics.k8s.io"}, Resources: []string{"pods", "nodes"}, Verbs: []string{"get", "list", "watch"},
 	}}, "view", "edit", "admin")
+	d.BindClusterRole("skiff:kubelet-serving-approver", "system:certificates.k8s.io:kubelet-serving-approver",
+		authz.UserSubject(ControllerUser("certificate").Name))
+	const requests = "system:certificates.k8s.io:certificatesigningrequests:"
+	d.BindClusterRole("skiff:node-bootstrapper", "system:node-bootstrapper", authz.GroupSubject(JoinGroup))
+	d.BindClusterRole("skiff:node-client-certificates", requests+"nodeclient", authz.GroupSubject(JoinGroup))
+	d.BindClusterRole("skiff:node-certificate-rotation", requests+"selfnodeclient", authz.GroupSubject(authn.Nodes))
 }
+
+// JoinGroup is the group of bootstrap tokens that let machines join. Bootstrap
+// tokens of other tools are not in it.
+const JoinGroup = "system:bootstrappers:skiff:join"
 
 // nodeRules are what a node's routes, service proxy and DNS read, and which volumes'
 // data the agent is to remove, beside what the node authorizer lets the agent do.

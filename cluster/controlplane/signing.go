@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"crypto/x509"
+	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 
@@ -12,14 +13,21 @@ import (
 	"github.com/skiff-sh/skiff/view"
 )
 
-// signingOf lets the cluster's one authority sign for all of Kubernetes' own
+// Signer is the cluster's authority, and how long the certificates are valid that
+// it signs for requests, 0 for upstream's year.
+type Signer struct {
+	*pki.Pair
+	Life time.Duration
+}
+
+// signing lets the cluster's one authority sign for all of Kubernetes' own
 // signers, as kubeadm's clusters do.
-func signingOf(authority *pki.Pair) certificates.Config {
+func (s Signer) signing() certificates.Config {
 	var authorizer authz.Authorizer
 	return certificates.Config{
-		Authority: authority.Certificate,
+		Authority: s.Certificate, Life: s.Life,
 		Sign: func(request *x509.CertificateRequest, terms pki.Terms) ([]byte, error) {
-			certificate, err := authority.SignRequest(request, terms)
+			certificate, err := s.SignRequest(request, terms)
 			if err != nil {
 				return nil, err
 			}

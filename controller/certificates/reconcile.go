@@ -30,6 +30,8 @@ type Config struct {
 	Sign func(request *x509.CertificateRequest, terms pki.Terms) ([]byte, error)
 	// Authority signs.
 	Authority *x509.Certificate
+	// Life is how long certificates are valid at most, 0 for upstream's year.
+	Life time.Duration
 }
 
 // Controller returns the controller of CertificateSigningRequests.
@@ -39,6 +41,7 @@ func Controller(config Config) controller.Controller {
 		Name: "certificate", For: requests,
 		Reads: []controller.Input{ // who may what decides over approval
 			{Kind: resource.ClusterRoles.Info, Keys: undecided}, {Kind: resource.ClusterRoleBindings.Info, Keys: undecided},
+			{Kind: resource.Nodes.Info, Keys: ofNode}, // where a node is, it may serve
 		},
 		Writes: []controller.Output{
 			{Kind: requests, Verbs: []resource.Verb{resource.Delete}},
@@ -66,6 +69,18 @@ func undecided(v *view.View, _ resource.Object) []view.Key {
 	return keys
 }
 
+// ofNode names the requests of a node that its addresses may approve.
+func ofNode(v *view.View, node resource.Object) []view.Key {
+	var keys []view.Key
+	for csr := range view.List(v, resource.CertificateSigningRequests, "") {
+		if csr.Spec.SignerName == certificatesv1.KubeletServingSignerName && len(csr.Status.Conditions) == 0 &&
+			csr.Spec.Username == nodePrefix+node.GetName() {
+			keys = append(keys, view.KeyOf(csr))
+		}
+	}
+	return keys
+}
+
 func (c Config) reconcile(v *view.View, csr *certificatesv1.CertificateSigningRequest, now time.Time) controller.Plan {
 	end, why := ending(csr)
 	if !end.IsZero() && now.After(end) {
@@ -80,7 +95,7 @@ func (c Config) reconcile(v *view.View, csr *certificatesv1.CertificateSigningRe
 		case has(csr, certificatesv1.CertificateApproved):
 			plan = c.sign(csr, now)
 		default:
-			plan = c.approve(v, csr)
+			plan = c.decide(v, csr)
 		}
 	}
 	if !end.IsZero() {

@@ -1,6 +1,7 @@
 package certificates
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -48,7 +49,7 @@ func (c Config) sign(csr *certificatesv1.CertificateSigningRequest, now time.Tim
 			Reason: "SignerValidationFailure", Message: err.Error(), LastUpdateTime: metav1.NewTime(now),
 		})
 	} else {
-		terms, err := termsOf(&csr.Spec, c.Authority.NotAfter, now)
+		terms, err := c.terms(&csr.Spec, now)
 		if err == nil {
 			next.Status.Certificate, err = c.Sign(request, terms)
 		}
@@ -77,15 +78,17 @@ func checkClient(usages []certificatesv1.KeyUsage) error {
 
 // Lives of certificates, as upstream's defaults. All begin a little in the past,
 // for clocks that are behind; one that lives no longer than shortLife gets that
-// time back at its end.
+// time back at its end. Where a cluster's own certificates are short, so is the
+// time before: nodes renew at a share of the whole life.
 const (
-	longest   = 365 * 24 * time.Hour
+	usualLife = 365 * 24 * time.Hour
 	shortest  = 10 * time.Minute
 	backdate  = 5 * time.Minute
 	shortLife = 8 * time.Hour
 )
 
-func termsOf(s *certificatesv1.CertificateSigningRequestSpec, authorityEnd, now time.Time) (pki.Terms, error) {
+func (c Config) terms(s *certificatesv1.CertificateSigningRequestSpec, now time.Time) (pki.Terms, error) {
+	authorityEnd, longest := c.Authority.NotAfter, cmp.Or(c.Life, usualLife)
 	var t pki.Terms
 	var unknown []certificatesv1.KeyUsage
 	purposes := map[x509.ExtKeyUsage]bool{}
@@ -106,13 +109,13 @@ func termsOf(s *certificatesv1.CertificateSigningRequestSpec, authorityEnd, now 
 	if len(unknown) > 0 {
 		return t, fmt.Errorf("unrecognized usage values: %q", unknown)
 	}
-	life := longest
+	life, before := longest, min(backdate, longest/10)
 	if s.ExpirationSeconds != nil {
 		life = min(longest, max(shortest, time.Duration(*s.ExpirationSeconds)*time.Second))
 	}
-	t.NotBefore, t.NotAfter = now.Add(-backdate), now.Add(life)
+	t.NotBefore, t.NotAfter = now.Add(-before), now.Add(life)
 	if life >= shortLife {
-		t.NotAfter = t.NotAfter.Add(-backdate)
+		t.NotAfter = t.NotAfter.Add(-before)
 	}
 	if t.NotAfter.After(authorityEnd) {
 		t.NotAfter = authorityEnd

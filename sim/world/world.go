@@ -102,7 +102,10 @@ func New(config Config) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &World{api, controlplane.Controllers(resource.All(), k.authority, tokens.SignLegacy, podRanges(), horizontalpodautoscaler.NoMetrics{}, config.Now())}, nil
+	return &World{api, controlplane.Controllers(controlplane.Deps{
+		Kinds: resource.All(), Authority: controlplane.Signer{Pair: k.authority}, SignToken: tokens.SignLegacy,
+		PodRanges: podRanges(), Metrics: horizontalpodautoscaler.NoMetrics{}, Started: config.Now(),
+	})}, nil
 }
 
 // podRanges has room for more nodes than a simulation has.
