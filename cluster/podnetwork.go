@@ -31,7 +31,7 @@ const (
 func (n *nodeRole) runPodNetwork(ctx context.Context, c client.Client) error {
 	v := c.Cache().View()
 	reader := c.Cache().Read(v.Revision(), resource.Nodes.Info)
-	defer reader.Close()
+	defer func() { reader.Close() }()
 	end := func() {}
 	defer func() { end() }()
 	config, running := n.config, netip.Prefix{}
@@ -52,8 +52,10 @@ func (n *nodeRole) runPodNetwork(ctx context.Context, c client.Client) error {
 		case <-reader.Ready():
 		}
 		var err error
-		if _, v, err = reader.Poll(); err != nil {
-			return err
+		if _, v, err = reader.Poll(); err != nil { // it is behind; only the view counts
+			reader.Close()
+			v = c.Cache().View()
+			reader = c.Cache().Read(v.Revision(), resource.Nodes.Info)
 		}
 	}
 }
