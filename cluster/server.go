@@ -164,11 +164,7 @@ func (s *server) run(ctx context.Context) error {
 	feed.start("store-feed", s.api.Feed)
 	defer func() { endFeed(); feed.wg.Wait() }()
 	stopHTTP := s.serveHTTP()
-	all := controlplane.Controllers(controlplane.Deps{
-		Kinds: resource.All(), Authority: controlplane.Signer{Pair: s.id.authority, Life: s.config.SigningDuration},
-		SignToken: s.tokens().SignLegacy, PodRanges: s.config.podRanges(),
-		Metrics: controlplane.Metrics(s.api.Usage(), s.api.View), Started: time.Now(),
-	})
+	all := s.controllers()
 	if err := s.api.Bootstrap(ctx, s.initial(all)); err != nil {
 		return err
 	}
@@ -263,6 +259,14 @@ func (s *server) apiDeps(st store.Store) apiserver.Deps {
 		Now:           time.Now,
 		Log:           s.log.With("component", "apiserver"),
 	}
+}
+
+func (s *server) controllers() []controller.Controller {
+	return controlplane.Controllers(controlplane.Deps{
+		Kinds: resource.All(), Authority: controlplane.Signer{Pair: s.id.authority, Life: s.config.SigningDuration},
+		SignToken: s.tokens().SignLegacy, PodRanges: s.config.podRanges(),
+		Metrics: controlplane.Metrics(s.api.Usage(), s.api.View), Started: time.Now(),
+	})
 }
 
 // lastRequests is how long requests in flight may take when the server stops:
