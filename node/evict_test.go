@@ -2,8 +2,6 @@ package node
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,26 +15,7 @@ import (
 // TestEviction plays scripts: thresholds and pods, and then what there is left of the
 // node. "go test -run TestEviction -update" rewrites what follows from each line.
 func TestEviction(t *testing.T) {
-	files, err := filepath.Glob("testdata/evict/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("scripts: %v %v", files, err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := playEviction(t, string(data))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(data) {
-				t.Errorf("the script's effects have changed (look at them with -update):\n%s", difference(string(data), got))
-			}
-		})
-	}
+	scripts(t, "testdata/evict", playEviction)
 }
 
 // shortage is a node with a gibibyte of memory, and a hundred of all else.

@@ -3,8 +3,6 @@ package node
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,26 +16,7 @@ import (
 // TestManifests plays scripts of files that come and go, and of what the API shows.
 // "go test -run TestManifests -update" rewrites what follows from each line.
 func TestManifests(t *testing.T) {
-	files, err := filepath.Glob("testdata/manifest/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("scripts: %v %v", files, err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := playManifests(string(data))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(data) {
-				t.Errorf("the script's effects have changed (look at them with -update):\n%s", difference(string(data), got))
-			}
-		})
-	}
+	scripts(t, "testdata/manifest", func(_ *testing.T, script string) string { return playManifests(script) })
 }
 
 // folder is a node's static pods, and what shows them in the API.

@@ -22,7 +22,12 @@ var update = flag.Bool("update", false, "rewrite the expected output in testdata
 // TestStep plays scripts: a pod, and then lines of what happens, each followed by
 // what Step makes of it. "go test -run TestStep -update" rewrites the latter.
 func TestStep(t *testing.T) {
-	files, err := filepath.Glob("testdata/step/*.txt")
+	scripts(t, "testdata/step", play)
+}
+
+// scripts plays each script of a folder: play returns it with what it led to.
+func scripts(t *testing.T, folder string, play func(t *testing.T, script string) string) {
+	files, err := filepath.Glob(folder + "/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("scripts: %v %v", files, err)
 	}
